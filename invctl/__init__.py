@@ -1,0 +1,1 @@
+"""The store, and the language that the three processes share."""
