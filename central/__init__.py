@@ -1,0 +1,1 @@
+"""`invcentral`: head office, one database of all stores."""

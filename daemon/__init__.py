@@ -1,0 +1,1 @@
+"""`invd`: carries a store's events to head office."""

@@ -1,0 +1,1 @@
+"""The event bus: its contract, the memory twin, Redis Pub/Sub."""

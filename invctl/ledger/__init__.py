@@ -1,0 +1,1 @@
+"""The store's own database: one transaction an operation, events, read models."""

@@ -1,0 +1,1 @@
+"""Distributed locks: their contract, the memory twin, Redis."""

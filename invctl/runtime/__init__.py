@@ -1,0 +1,1 @@
+"""What the two daemons share: logging, health, metrics, jobs, signals."""

@@ -1,0 +1,1 @@
+"""The project's own commands: demo, test, seed, reset, replay."""

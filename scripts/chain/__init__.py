@@ -1,0 +1,1 @@
+"""A chain of stores on this machine: its processes, broker and folder."""
