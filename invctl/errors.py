@@ -67,6 +67,6 @@ class RefusedError(InventoryError):
 
 
 class RequestReusedError(InventoryError):
-    """This request id was already used for another request."""
+    """The request id was already used for another request."""
 
     code = "request_reused"

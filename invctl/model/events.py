@@ -1,0 +1,211 @@
+"""Events: one for each fact, as CloudEvents 1.0 in JSON (https://github.com/cloudevents/spec).
+
+The canonical bytes (sorted keys, no spaces, UTF-8, no floats) are what is stored, hashed, sent and archived;
+nobody re-serialises them. `seq` is not among them: an event keeps its bytes if it has to be appended again.
+
+Where an event moves stock, `data.lines` has one entry for each SKU, with `on_hand_change` and `reserved_change`
+and the resulting `on_hand`, `reserved` and `version`. So a reader that does not know an event's type can still
+follow the levels.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from invctl.model.stock import LEVEL_MAX, LineChange, StockLevel
+
+EVENT_BYTES_MAX = 64 * 1024
+# What an event takes beside its lines, and a line beside its SKU, with every field at its longest.
+_ENVELOPE_BYTES_MAX = 4096
+_LINE_BYTES_MAX = 260
+
+_PREFIX = "inventory."
+LEDGER_CREATED = _PREFIX + "ledger.created"
+LEDGER_CHECKPOINT = _PREFIX + "ledger.checkpoint"
+LEDGER_REBASED = _PREFIX + "ledger.rebased"
+PRODUCT_ADDED = _PREFIX + "product.added"
+PRODUCT_EDITED = _PREFIX + "product.edited"
+STOCK_ADJUSTED = _PREFIX + "stock.adjusted"
+RESERVATION_CREATED = _PREFIX + "reservation.created"
+RESERVATION_EXTENDED = _PREFIX + "reservation.extended"
+RESERVATION_CONFIRMED = _PREFIX + "reservation.confirmed"
+RESERVATION_CANCELLED = _PREFIX + "reservation.cancelled"
+RESERVATION_EXPIRED = _PREFIX + "reservation.expired"
+
+STATUS_AFTER = {
+    RESERVATION_CREATED: "pending",
+    RESERVATION_EXTENDED: "pending",
+    RESERVATION_CONFIRMED: "confirmed",
+    RESERVATION_CANCELLED: "cancelled",
+    RESERVATION_EXPIRED: "expired",
+}
+
+REASONS = (
+    "received",
+    "correction",
+    "cycle_count",
+    "damaged",
+    "shrinkage",
+    "restock",
+    "promotion",
+    "transfer_out",
+    "transfer_in",
+    "seed",
+    "reset",
+)
+# These state a level that somebody saw, so they settle a doubt about it.
+COUNTED_REASONS = frozenset({"cycle_count", "seed", "reset"})
+
+
+class MalformedEventError(ValueError):
+    """These bytes are not an event of ours. The message says why."""
+
+
+def _no_float(text: str) -> Any:
+    raise MalformedEventError(f"{text} is not a whole number")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float)
+
+
+class Event(NamedTuple):
+    """An event as read. `data` is the document's own; `lines` are its stock movements."""
+
+    id: str
+    type: str
+    store: str
+    time: str
+    subject: str
+    trace: str
+    request_id: str
+    request_hash: str
+    data: dict[str, Any]
+    lines: list[LineChange]
+
+
+def canonical(document: dict[str, Any]) -> bytes:
+    """Return the canonical bytes of a JSON document. Text that UTF-8 cannot carry raises UnicodeEncodeError."""
+    return _ENCODER.encode(document).encode()
+
+
+def compose(
+    *,
+    id: str,  # noqa: A002 - CloudEvents' own names
+    type: str,  # noqa: A002
+    store: str,
+    time: str,
+    subject: str,
+    data: dict[str, Any],
+    trace: str = "",
+    request: tuple[str, str] | None = None,
+) -> bytes:
+    """Return the canonical bytes of a new event.
+
+    `time` is RFC 3339, `trace` a W3C traceparent, `request` a request's id and fingerprint.
+    """
+    document: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": id,
+        "source": f"/stores/{store}",
+        "type": type,
+        "subject": subject,
+        "time": time,
+        "data": data,
+    }
+    if trace:
+        document["traceparent"] = trace
+    if request:
+        document["requestid"], document["requesthash"] = request
+    return canonical(document)
+
+
+def line(sku: str, on_hand_change: int, reserved_change: int, level: StockLevel, **more: int) -> dict[str, Any]:
+    """Return one entry of `data.lines`."""
+    return {
+        "sku": sku,
+        "on_hand_change": on_hand_change,
+        "reserved_change": reserved_change,
+        "on_hand": level.on_hand,
+        "reserved": level.reserved,
+        "version": level.version,
+        **more,
+    }
+
+
+def size_bound(skus: list[str]) -> int:
+    """Return how many bytes an event with one line for each of these SKUs takes at the most."""
+    return _ENVELOPE_BYTES_MAX + sum(len(sku) + _LINE_BYTES_MAX for sku in skus)
+
+
+def split_by_size(skus: list[str]) -> list[list[str]]:
+    """Divide SKUs into runs of which each fits into one event."""
+    runs: list[list[str]] = []
+    room = 0
+    for sku in skus:
+        need = len(sku) + _LINE_BYTES_MAX
+        if need > room:
+            runs.append([])
+            room = EVENT_BYTES_MAX - _ENVELOPE_BYTES_MAX
+        runs[-1].append(sku)
+        room -= need
+    return runs
+
+
+def parse(body: bytes) -> Event:
+    """Read an event from its stored bytes. Raises MalformedEventError; takes any bytes whatever."""
+    try:
+        document = _DECODER.decode(body.decode())
+    except (RecursionError, ValueError) as error:
+        raise MalformedEventError(f"not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise MalformedEventError("not a JSON object")
+    source = _text(document, "source")
+    if not source.startswith("/stores/"):
+        raise MalformedEventError("its source is no store")
+    data = document.get("data")
+    if not isinstance(data, dict):
+        raise MalformedEventError("data is not an object")
+    return Event(
+        id=_text(document, "id"),
+        type=_text(document, "type"),
+        store=source.removeprefix("/stores/"),
+        time=_text(document, "time"),
+        subject=_text(document, "subject", ""),
+        trace=_text(document, "traceparent", ""),
+        request_id=_text(document, "requestid", ""),
+        request_hash=_text(document, "requesthash", ""),
+        data=data,
+        lines=_lines(data),
+    )
+
+
+def _text(document: dict[str, Any], name: str, default: str | None = None) -> str:
+    value = document.get(name, default)
+    if not isinstance(value, str):
+        raise MalformedEventError(f"{name} is not text")
+    return value
+
+
+def _lines(data: dict[str, Any]) -> list[LineChange]:
+    entries = data.get("lines", [])
+    if not isinstance(entries, list):
+        raise MalformedEventError("lines is not an array")
+    lines = []
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise MalformedEventError("a line is not an object")
+        level = StockLevel(_whole(entry, "on_hand"), _whole(entry, "reserved"), _whole(entry, "version"))
+        change = LineChange(
+            _text(entry, "sku"), _whole(entry, "on_hand_change"), _whole(entry, "reserved_change"), level
+        )
+        lines.append(change)
+    return lines
+
+
+def _whole(entry: dict[str, Any], name: str) -> int:
+    value = entry.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not -LEVEL_MAX <= value <= LEVEL_MAX:
+        raise MalformedEventError(f"{name} of a line is not a whole number in range")
+    return value

@@ -1,0 +1,97 @@
+"""What a run of events comes to: the state that a ledger, or central, must show, worked out from nothing else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from invctl.model import events
+from invctl.model.reservation import Reservation, after_event
+from invctl.model.stock import EMPTY, StockLevel
+
+if TYPE_CHECKING:
+    from invctl.model.events import Event
+
+
+class Product(NamedTuple):
+    """What a store sells. `price` is in minor units of the store's currency, None where it has none."""
+
+    sku: str
+    name: str
+    price: int | None
+
+
+class Finding(NamedTuple):
+    """Something that a sound history does not contain."""
+
+    seq: int
+    what: str
+
+
+class Projection:
+    """Events in, state out. It never refuses an event; what should be impossible goes into `findings`."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.products: dict[str, Product] = {}
+        self.levels: dict[str, StockLevel] = {}
+        self.reservations: dict[str, Reservation] = {}
+        self.movements: defaultdict[str, int] = defaultdict(int)
+        self.findings: list[Finding] = []
+
+    def apply(self, seq: int, event: Event) -> None:
+        """Take in the next event."""
+        for entry in event.lines:
+            before = self.levels.get(entry.sku, EMPTY)
+            self.movements[entry.sku] += entry.on_hand_change
+            if before.moved(entry.on_hand_change, entry.reserved_change) != entry.level:
+                self._find(seq, f"{entry.sku} does not follow: {before} moved to {entry.level}")
+            if not entry.level.possible:
+                self._find(seq, f"{entry.sku} is at an impossible level: {entry.level}")
+            self.levels[entry.sku] = entry.level
+        try:
+            if event.type in (events.PRODUCT_ADDED, events.PRODUCT_EDITED):
+                self._product(event)
+            elif event.type in events.STATUS_AFTER:
+                self._reservation(seq, event)
+        except (KeyError, TypeError, AttributeError) as error:
+            self._find(seq, f"{event.type} lacks a field: {error!r}")
+
+    def close(self) -> list[Finding]:
+        """Check what must hold between events, and return all findings."""
+        held: defaultdict[str, int] = defaultdict(int)
+        for reservation in self.reservations.values():
+            if reservation.pending:
+                for entry in reservation.lines:
+                    held[entry.sku] += entry.quantity
+        for sku, level in self.levels.items():
+            if level.on_hand != self.movements[sku]:
+                self._find(0, f"{sku} has {level.on_hand} on hand, its movements sum to {self.movements[sku]}")
+            if level.reserved != held[sku]:
+                self._find(0, f"{sku} has {level.reserved} reserved, its pending reservations hold {held[sku]}")
+        return self.findings
+
+    def _find(self, seq: int, what: str) -> None:
+        self.findings.append(Finding(seq, what))
+
+    def _product(self, event: Event) -> None:
+        data = event.data
+        self.products[data["sku"]] = Product(data["sku"], data["name"], data.get("price"))
+        self.levels.setdefault(data["sku"], EMPTY)
+
+    def _reservation(self, seq: int, event: Event) -> None:
+        key = event.data["reservation"]
+        before = self.reservations.get(key)
+        after = after_event(seq, event, before)
+        if event.type == events.RESERVATION_CREATED:
+            if before:
+                self._find(seq, f"{key} was created twice")
+        elif before is None or not before.pending:
+            self._find(seq, f"{key} was not pending: {before.status if before else 'unknown'}")
+        elif event.type == events.RESERVATION_EXPIRED and event.time < before.expires_at:
+            self._find(seq, f"{key} expired early: at {event.time}, due {before.expires_at}")
+        elif event.type == events.RESERVATION_CONFIRMED and event.time >= before.expires_at:
+            self._find(seq, f"{key} was confirmed at {event.time}, due {before.expires_at}")
+        if not after.pending and any(entry.confirmed + entry.released != entry.quantity for entry in after.lines):
+            self._find(seq, f"{key} ended with units neither confirmed nor released")
+        self.reservations[key] = after

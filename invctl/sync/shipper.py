@@ -1,0 +1,265 @@
+"""The sending side: carries a ledger's events to central, over a bus that may do anything to them.
+
+No I/O and no clock: frames, moments and a view of the ledger go in, frames and a state to remember come out.
+Nothing counts as delivered but what an `ack` proves by a hash that the ledger has, too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from invctl.sync import frames
+
+if TYPE_CHECKING:
+    from random import Random
+
+HEARTBEAT_S = 2.0
+SILENCE_S = 3 * HEARTBEAT_S
+WINDOW_FRAMES_MAX = 8
+RETRY_FIRST_S = 0.5
+RETRY_MAX_S = 30.0
+GREETING_ANSWER_S = 1.0
+
+
+class Head(NamedTuple):
+    """The last event of a ledger: its seq and its hash (seq 0 and zeros where there is none)."""
+
+    seq: int
+    hash: bytes
+
+
+class Run(NamedTuple):
+    """Consecutive events after some seq. No bodies means that there are none yet."""
+
+    prev_hash: bytes
+    bodies: list[bytes]
+    last_hash: bytes
+
+
+class Outbox(Protocol):
+    """A ledger, as far as the Shipper needs it."""
+
+    @property
+    def store(self) -> str:
+        """The store's id."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """The ledger's epoch, from 1."""
+        ...
+
+    @property
+    def first_hash(self) -> bytes:
+        """The hash of the first event: the ledger's identity."""
+        ...
+
+    def head(self) -> Head:
+        """Return the last committed event, as of now."""
+        ...
+
+    def hash_at(self, seq: int) -> bytes | None:
+        """Return the hash at `seq`, zeros at 0, None where the ledger does not reach."""
+        ...
+
+    def read(self, after_seq: int, events_max: int, bytes_max: int) -> Run:
+        """Return what follows `after_seq`: at least one event where there is one, else up to both limits."""
+        ...
+
+
+class Link(StrEnum):
+    """What the store knows of central."""
+
+    UNKNOWN = "unknown"
+    UP = "up"
+    REFUSED = "refused"
+    DIVERGED = "diverged"
+
+
+class ShipperState(NamedTuple):
+    """What is worth remembering and showing. `acked_seq` is a hint; the next `ack` may lower it."""
+
+    acked_seq: int
+    link: Link
+    reason: str
+    suspects: int
+
+
+class _Sent(NamedTuple):
+    last_seq: int
+    n: int
+
+
+class Shipper:
+    """One store's sending side, for one run of its daemon."""
+
+    def __init__(self, outbox: Outbox, *, acked_seq: int, chance: Random, now_s: float) -> None:
+        """Begin a new boot, from the `acked_seq` that an earlier one remembered."""
+        self._outbox = outbox
+        self._chance = chance
+        self.boot = f"{chance.getrandbits(64):016x}"
+        self._n = 0
+        self._echo = ""
+        self._acked_seq = acked_seq
+        self._link = Link.UNKNOWN
+        self._reason = ""
+        self._suspects = 0
+        self._newest_answered = 0
+        self._heard_s = now_s
+        self._hello_due_s = now_s
+        self._flight: deque[_Sent] = deque()
+        self._sent_seq = acked_seq
+        self._window = WINDOW_FRAMES_MAX
+        self._rewound_at_n = 0
+        self._retry_s = RETRY_FIRST_S
+        self._retry_due_s = now_s
+
+    @property
+    def state(self) -> ShipperState:
+        """What is worth remembering and showing."""
+        return ShipperState(self._acked_seq, self._link, self._reason, self._suspects)
+
+    def subscribed(self, now_s: float) -> None:
+        """Note that the broker confirmed the subscription: whatever was under way may be gone."""
+        self._rewind()
+        self._hello_due_s = now_s
+
+    def publish_failed(self) -> None:
+        """Note that a frame could not be handed to the bus: it will be sent again once there is an answer."""
+        self._set_link(Link.UNKNOWN)
+
+    def receive(self, payload: bytes, now_s: float) -> None:
+        """Take in a frame from central. What is damaged, foreign, or an old answer changes nothing."""
+        try:
+            frame = frames.decode_down(payload)
+        except frames.FrameError:
+            return
+        if frame.store != self._outbox.store:
+            return
+        if isinstance(frame, frames.CentralHello):
+            self._hello_due_s = min(self._hello_due_s, now_s + self._chance.random() * GREETING_ANSWER_S)
+            return
+        if frame.boot != self.boot or not self._newest_answered <= frame.n <= self._n:
+            return
+        self._newest_answered = frame.n
+        self._echo = frame.token
+        self._heard_s = now_s
+        if isinstance(frame, frames.Refused):
+            self._set_link(Link.REFUSED, frame.reason)
+        else:
+            self._acknowledged(frame, now_s)
+
+    def poll(self, now_s: float) -> list[bytes]:
+        """Return the frames to publish now, in order. Bounded by the window."""
+        if self._link is Link.UP and now_s - self._heard_s > SILENCE_S:
+            self._set_link(Link.UNKNOWN)
+        head = self._outbox.head()
+        out = []
+        if now_s >= self._hello_due_s:
+            out.append(self._hello(head))
+            self._hello_due_s = now_s + HEARTBEAT_S * (0.9 + 0.2 * self._chance.random())
+        if self._link is Link.UP:
+            if self._flight and now_s >= self._retry_due_s:
+                self._back_off()
+            out += self._fill_window(head, now_s)
+        return out
+
+    def due_s(self) -> float:
+        """Return the moment at which `poll` wants to be called again, if nothing happens before."""
+        if self._flight:
+            return min(self._hello_due_s, self._retry_due_s)
+        return self._hello_due_s
+
+    def _acknowledged(self, ack: frames.Ack, now_s: float) -> None:
+        self._suspects = ack.suspects
+        if self._outbox.hash_at(ack.applied_seq) != ack.applied_hash:
+            self._set_link(Link.DIVERGED, f"central holds an event {ack.applied_seq} that this ledger does not have")
+            return
+        self._set_link(Link.UP)
+        if ack.applied_seq < self._acked_seq:
+            # Central was restored from a backup, or reset: it is served from where it is.
+            self._acked_seq = ack.applied_seq
+            self._rewind()
+        elif ack.applied_seq > self._acked_seq:
+            self._progress(ack.applied_seq, now_s)
+        if ack.want_from is not None and ack.n >= self._rewound_at_n:
+            # Answers to what was sent before the rewind still complain of the same gap.
+            self._rewind()
+
+    def _progress(self, applied_seq: int, now_s: float) -> None:
+        self._acked_seq = applied_seq
+        self._sent_seq = max(self._sent_seq, applied_seq)
+        while self._flight and self._flight[0].last_seq <= applied_seq:
+            self._flight.popleft()
+        self._window = min(2 * self._window, WINDOW_FRAMES_MAX)
+        self._retry_s = RETRY_FIRST_S
+        self._retry_due_s = now_s + self._jittered(self._retry_s)
+
+    def _set_link(self, link: Link, reason: str = "") -> None:
+        self._link = link
+        self._reason = reason
+        if link is not Link.UP:
+            self._rewind()
+
+    def _rewind(self) -> None:
+        """Go back to what is acknowledged; the next frames begin there."""
+        self._flight.clear()
+        self._sent_seq = self._acked_seq
+        self._rewound_at_n = self._n + 1
+
+    def _back_off(self) -> None:
+        self._rewind()
+        self._window = 1
+        self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
+
+    def _jittered(self, seconds: float) -> float:
+        return seconds * (0.75 + 0.5 * self._chance.random())
+
+    def _fill_window(self, head: Head, now_s: float) -> list[bytes]:
+        out = []
+        while len(self._flight) < self._window and self._sent_seq < head.seq:
+            run = self._outbox.read(self._sent_seq, frames.BATCH_EVENTS_MAX, frames.BATCH_BYTES_MAX)
+            if not run.bodies:
+                break
+            if not self._flight:
+                self._retry_due_s = now_s + self._jittered(self._retry_s)
+            first_seq = self._sent_seq + 1
+            self._sent_seq += len(run.bodies)
+            self._n += 1
+            self._flight.append(_Sent(self._sent_seq, self._n))
+            out.append(
+                frames.encode(
+                    frames.Events(
+                        store=self._outbox.store,
+                        epoch=self._outbox.epoch,
+                        boot=self.boot,
+                        n=self._n,
+                        echo=self._echo,
+                        head_seq=head.seq,
+                        head_hash=head.hash,
+                        first_seq=first_seq,
+                        prev_hash=run.prev_hash,
+                        last_hash=run.last_hash,
+                        events=run.bodies,
+                    )
+                )
+            )
+        return out
+
+    def _hello(self, head: Head) -> bytes:
+        self._n += 1
+        return frames.encode(
+            frames.Hello(
+                store=self._outbox.store,
+                epoch=self._outbox.epoch,
+                boot=self.boot,
+                n=self._n,
+                echo=self._echo,
+                head_seq=head.seq,
+                head_hash=head.hash,
+                acked_seq=self._acked_seq,
+                first_hash=self._outbox.first_hash,
+            )
+        )
