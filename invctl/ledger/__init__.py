@@ -1,1 +1,1 @@
-"""The store's own database: one transaction an operation, events, read models."""
+"""The store's SQLite: one file that says what a store has, and how it came to that."""

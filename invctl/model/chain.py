@@ -6,13 +6,28 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HASH_BYTES = 32
 GENESIS = bytes(HASH_BYTES)
+
+
+class Head(NamedTuple):
+    """The last event of a ledger: its seq and its hash (seq 0 and zeros where there is none)."""
+
+    seq: int
+    hash: bytes
+
+
+class Run(NamedTuple):
+    """Consecutive events after some seq, with the hashes before the first and after the last of them."""
+
+    prev_hash: bytes
+    bodies: list[bytes]
+    last_hash: bytes
 
 
 def link(prev_hash: bytes, seq: int, body: bytes) -> bytes:

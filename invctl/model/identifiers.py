@@ -53,7 +53,8 @@ def slot_of(store: str) -> int:
 def parse_sku(text: str) -> str:
     """Return a SKU in its stored form, which is upper case, or raise InvalidValueError."""
     sku = text.strip().upper()
-    if not _SKU.fullmatch(sku):
+    # Upper case makes ASCII of some other letters: what is on the label would be another SKU.
+    if not text.isascii() or not _SKU.fullmatch(sku):
         raise InvalidValueError(
             f"{text!r} is not a SKU", hint="letters, digits and . _ / + -, at most 64, such as MOUSE-001"
         )
@@ -98,7 +99,7 @@ def reservation_body(text: str) -> str:
     The letters O, I and L are read as 0, 1 and 1, in either case. Raises InvalidValueError.
     """
     body = text.strip().upper().removeprefix(RESERVATION_PREFIX).translate(_READ_AS)
-    if len(body) < PREFIX_CHARS_MIN or any(char not in _VALUE for char in body):
+    if not text.isascii() or len(body) < PREFIX_CHARS_MIN or any(char not in _VALUE for char in body):
         raise InvalidValueError(
             f"{text!r} is not a reservation id",
             hint=f"such as R-7K4QM2; its first {PREFIX_CHARS_MIN} characters or more find an open one",

@@ -55,7 +55,7 @@ class Projection:
             elif event.type in events.STATUS_AFTER:
                 self._reservation(seq, event)
         except (KeyError, TypeError, AttributeError) as error:
-            self._find(seq, f"{event.type} lacks a field: {error!r}")
+            self._find(seq, f"{event.type} lacks a field, or has it of another type: {error!r}")
 
     def close(self) -> list[Finding]:
         """Check what must hold between events, and return all findings."""
@@ -76,8 +76,11 @@ class Projection:
 
     def _product(self, event: Event) -> None:
         data = event.data
-        self.products[data["sku"]] = Product(data["sku"], data["name"], data.get("price"))
-        self.levels.setdefault(data["sku"], EMPTY)
+        sku, name, price = data["sku"], data["name"], data.get("price")
+        if not isinstance(sku, str) or not isinstance(name, str) or not isinstance(price, int | None):
+            raise TypeError(f"{sku!r:.80}, {name!r:.80}, {price!r:.80}")
+        self.products[sku] = Product(sku, name, price)
+        self.levels.setdefault(sku, EMPTY)
 
     def _reservation(self, seq: int, event: Event) -> None:
         key = event.data["reservation"]

@@ -57,25 +57,43 @@ def after_event(seq: int, event: Event, before: Reservation | None = None) -> Re
     """Return the reservation as a reservation event leaves it.
 
     Each such event states the whole reservation, so `before` is needed by none; who opened it and when is taken
-    from `before` where it is known. Raises KeyError, TypeError or AttributeError where the data lack a field.
+    from `before` where it is known. Raises KeyError, TypeError or AttributeError where the data lack a field, or it
+    is of another type.
     """
     data = event.data
     status = STATUS_AFTER[event.type]
     ended_at = "" if event.type in (RESERVATION_CREATED, RESERVATION_EXTENDED) else event.time
     return Reservation(
-        reservation=data["reservation"],
+        reservation=_text(data["reservation"]),
         status=status,
-        order=data.get("order") or "",
-        clerk=before.clerk if before else data.get("clerk") or "",
-        created_at=data["created_at"],
-        expires_at=data["expires_at"],
+        order=_text(data.get("order", "")),
+        clerk=before.clerk if before else _text(data.get("clerk", "")),
+        created_at=_text(data["created_at"]),
+        expires_at=_text(data["expires_at"]),
         ended_at=ended_at,
         seq=seq,
         lines=tuple(
-            ReservationLine(entry["sku"], entry["quantity"], entry.get("confirmed", 0), entry.get("released", 0))
+            ReservationLine(
+                _text(entry["sku"]),
+                _whole(entry["quantity"]),
+                _whole(entry.get("confirmed", 0)),
+                _whole(entry.get("released", 0)),
+            )
             for entry in data["holds" if event.type == RESERVATION_EXTENDED else "lines"]
         ),
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.80} is not text")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r:.80} is not a whole number")
+    return value
 
 
 def shares(lines: tuple[ReservationLine, ...], confirmed: dict[str, int] | None) -> list[ReservationLine]:
@@ -87,7 +105,7 @@ def shares(lines: tuple[ReservationLine, ...], confirmed: dict[str, int] | None)
 
     Raises:
         NotFoundError: a SKU is not in the reservation.
-        InvalidValueError: more would be confirmed than is held.
+        InvalidValueError: more would be confirmed than is held, or less than none.
 
     """
     if confirmed is None:
@@ -98,7 +116,7 @@ def shares(lines: tuple[ReservationLine, ...], confirmed: dict[str, int] | None)
             raise NotFoundError(
                 f"{sku} is not in this reservation", hint=f"it holds {', '.join(sorted(held))}", sku=sku
             )
-        if quantity > held[sku]:
+        if not 0 <= quantity <= held[sku]:
             raise InvalidValueError(
                 f"{quantity} of {sku} cannot be confirmed: {held[sku]} are held",
                 hint="reserve the rest first",

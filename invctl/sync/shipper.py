@@ -15,27 +15,14 @@ from invctl.sync import frames
 if TYPE_CHECKING:
     from random import Random
 
+    from invctl.model.chain import Head, Run
+
 HEARTBEAT_S = 2.0
 SILENCE_S = 3 * HEARTBEAT_S
 WINDOW_FRAMES_MAX = 8
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 30.0
 GREETING_ANSWER_S = 1.0
-
-
-class Head(NamedTuple):
-    """The last event of a ledger: its seq and its hash (seq 0 and zeros where there is none)."""
-
-    seq: int
-    hash: bytes
-
-
-class Run(NamedTuple):
-    """Consecutive events after some seq. No bodies means that there are none yet."""
-
-    prev_hash: bytes
-    bodies: list[bytes]
-    last_hash: bytes
 
 
 class Outbox(Protocol):
@@ -65,7 +52,7 @@ class Outbox(Protocol):
         ...
 
     def read(self, after_seq: int, events_max: int, bytes_max: int) -> Run:
-        """Return what follows `after_seq`: at least one event where there is one, else up to both limits."""
+        """Return what follows `after_seq`, up to both limits but at least one event; no bodies where there is none."""
         ...
 
 

@@ -1,0 +1,85 @@
+"""Stock that comes, goes, or is found to differ. Corrections append; nothing is edited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from invctl.errors import InvalidValueError
+from invctl.ledger.shortage import Shortage, not_enough
+from invctl.ledger.writing import NOBODY, Move, Origin, Receipt, Write
+from invctl.model import events
+from invctl.model.stock import QUANTITY_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from invctl.ledger.ledger import Ledger
+
+NOTE_CHARS_MAX = 500
+ONLY_UP = frozenset({"received", "restock", "transfer_in"})
+ONLY_DOWN = frozenset({"damaged", "shrinkage", "transfer_out"})
+
+
+def adjust(
+    ledger: Ledger, changes: Mapping[str, int], reason: str, *, note: str = "", origin: Origin = NOBODY
+) -> Receipt:
+    """Change what is on hand, all lines or none.
+
+    Args:
+        ledger: the store's.
+        changes: units by SKU, below zero for stock that leaves.
+        reason: one of `invctl.model.events.REASONS`.
+        note: free text, such as a delivery note's number.
+        origin: who asks.
+
+    Raises:
+        NotFoundError: the store does not carry a SKU.
+        NotEnoughStockError: a line would take more than is available.
+        InvalidValueError: a value is out of range, or the sign does not fit the reason.
+
+    """
+    check_note(note)
+    for sku, change in changes.items():
+        _check_change(sku, change, reason)
+
+    def body(write: Write, origin: Origin) -> Receipt:
+        short = []
+        for sku, change in changes.items():
+            level = write.level(sku)
+            if level.available + change < 0:
+                short.append(Shortage(sku, -change, level))
+        if short:
+            raise not_enough(write, short)
+        moves = [Move(sku, change, 0, {}) for sku, change in changes.items()]
+        return append(write, moves, reason, note, origin)
+
+    arguments = {"lines": list(changes.items()), "reason": reason, "note": note}
+    return ledger.decide("stock.adjust", arguments, origin, changes, body)
+
+
+def append(write: Write, moves: list[Move], reason: str, note: str, origin: Origin) -> Receipt:
+    """Write one adjustment, within a transaction that has checked it."""
+    data: dict[str, Any] = {"reason": reason}
+    if note:
+        data["note"] = note
+    if origin.clerk:
+        data["clerk"] = origin.clerk
+    return write.append(events.STOCK_ADJUSTED, moves[0].sku if len(moves) == 1 else reason, data, origin, moves)
+
+
+def check_note(text: str, what: str = "note") -> str:
+    """Return free text as it is. Raises InvalidValueError where it is too long or not printable."""
+    if len(text) > NOTE_CHARS_MAX or not text.isprintable():
+        raise InvalidValueError(f"{text[:40]!r} is not a {what}", hint=f"at most {NOTE_CHARS_MAX} printable characters")
+    return text
+
+
+def _check_change(sku: str, change: int, reason: str) -> None:
+    if reason not in events.REASONS:
+        raise InvalidValueError(f"{reason!r} is not a reason", hint="one of " + ", ".join(events.REASONS))
+    if change == 0 or abs(change) > QUANTITY_MAX:
+        raise InvalidValueError(f"{sku} cannot change by {change}", hint=f"1 to {QUANTITY_MAX} units, up or down")
+    if (reason in ONLY_UP and change < 0) or (reason in ONLY_DOWN and change > 0):
+        raise InvalidValueError(
+            f"{reason!r} does not go with a change of {change:+d}", hint="turn the sign, or give the reason that fits"
+        )

@@ -1,0 +1,70 @@
+"""A connection to a ledger's file, set up as every process must set it up, and its errors in our words."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from invctl.errors import BusyError, NotFoundError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+BUSY_TIMEOUT_MS = 5000
+# Older ones may corrupt a WAL file that several processes write and checkpoint (the WAL-reset bug, fixed in 3.51.3).
+_SQLITE_LEAST = 3_051_003
+
+
+def connect(path: Path, *, create: bool = False) -> apsw.Connection:
+    """Open a ledger's file. Raises NotFoundError where there is none, RefusedError where it cannot serve."""
+    if apsw.SQLITE_VERSION_NUMBER < _SQLITE_LEAST:
+        raise RefusedError(
+            f"SQLite {apsw.sqlite_lib_version()} may corrupt a shared WAL file", hint="install apsw 3.54 or newer"
+        )
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    with translated(path):
+        connection = apsw.Connection(str(path), flags=flags)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        # A clerk's command is a short life: the last one out must not pay for a checkpoint.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "synchronous = FULL"):
+            connection.execute("PRAGMA " + pragma)
+        if create:
+            connection.execute("PRAGMA journal_mode = WAL")
+    return connection
+
+
+def rows(connection: apsw.Connection, sql: str, bindings: Iterable[Any] = ()) -> list[Any]:
+    """Return all rows of a query."""
+    return connection.execute(sql, tuple(bindings)).fetchall()
+
+
+def first(connection: apsw.Connection, sql: str, bindings: Iterable[Any] = ()) -> Any:
+    """Return the first row of a query, None where there is none."""
+    return connection.execute(sql, tuple(bindings)).fetchone()
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours."""
+    try:
+        yield
+    except apsw.BusyError as error:
+        raise BusyError(f"the ledger is busy: {error}", hint="try again") from error
+    except apsw.CantOpenError as error:
+        raise NotFoundError(f"there is no ledger at {path}", hint="`invctl init STORE` opens one") from error
+    except apsw.FullError as error:
+        raise RefusedError("the disk is full; nothing was written", hint="make room, then try again") from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        hint = "write nothing more to it; keep a copy, and restore it from a backup"
+        raise RefusedError(f"the ledger at {path} is damaged: {error}", hint=hint) from error
+    except (apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError) as error:
+        raise RefusedError(
+            f"the ledger at {path} cannot be written: {error}", hint="look at its file's mode"
+        ) from error
+    except apsw.IOError as error:
+        hint = "look at the disk; what was not confirmed was not written"
+        raise RefusedError(f"the disk failed under the ledger: {error}", hint=hint) from error

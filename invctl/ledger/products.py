@@ -1,0 +1,73 @@
+"""What a store sells. Adding and editing a product are events like any other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from invctl.errors import InvalidValueError, WrongStateError
+from invctl.ledger.database import first
+from invctl.ledger.writing import NOBODY, Origin, Receipt, Write
+from invctl.model import events
+from invctl.model.stock import LEVEL_MAX
+
+if TYPE_CHECKING:
+    from invctl.ledger.ledger import Ledger
+
+NAME_CHARS_MAX = 200
+
+
+def add(ledger: Ledger, sku: str, name: str, price: int | None = None, origin: Origin = NOBODY) -> Receipt:
+    """Add a product, with nothing on hand. `price` is in minor units of the store's currency.
+
+    Raises WrongStateError where the store carries it already, InvalidValueError where a value is out of range.
+    """
+    _check(name, price)
+    arguments = {"sku": sku, "name": name, "price": price}
+
+    def body(write: Write, origin: Origin) -> Receipt:
+        found = first(write.connection, "SELECT name FROM products WHERE sku = ?", (sku,))
+        if found:
+            hint = f"`invctl product edit {sku}` changes it, `invctl receive {sku} N` adds stock"
+            raise WrongStateError(f"{sku} is there already: {found[0]}", hint=hint, sku=sku)
+        return insert(write, arguments, origin)
+
+    return ledger.decide("product.add", arguments, origin, (), body)
+
+
+def insert(write: Write, data: dict[str, Any], origin: Origin) -> Receipt:
+    """Write a new product, within a transaction that has checked it."""
+    write.connection.execute("INSERT INTO products VALUES (?, ?, ?)", (data["sku"], data["name"], data["price"]))
+    write.connection.execute("INSERT INTO stock VALUES (?, 0, 0, 0)", (data["sku"],))
+    return write.append(events.PRODUCT_ADDED, data["sku"], _with_clerk(data, origin), origin)
+
+
+def edit(ledger: Ledger, sku: str, changes: dict[str, Any], origin: Origin = NOBODY) -> Receipt:
+    """Change a product's `name`, `price` or both; a price of None takes it away. Nothing new writes nothing.
+
+    Raises NotFoundError, or InvalidValueError where a value is out of range.
+    """
+    _check(changes.get("name", "-"), changes.get("price"))
+
+    def body(write: Write, origin: Origin) -> Receipt:
+        write.level(sku)
+        name, price = first(write.connection, "SELECT name, price FROM products WHERE sku = ?", (sku,))
+        data = {"sku": sku, "name": name, "price": price, **changes}
+        if (data["name"], data["price"]) == (name, price):
+            return Receipt(0, b"")
+        write.connection.execute(
+            "UPDATE products SET name = ?, price = ? WHERE sku = ?", (data["name"], data["price"], sku)
+        )
+        return write.append(events.PRODUCT_EDITED, sku, _with_clerk(data, origin), origin)
+
+    return ledger.decide("product.edit", {"sku": sku, **changes}, origin, (), body)
+
+
+def _check(name: str, price: int | None) -> None:
+    if not name.strip() or len(name) > NAME_CHARS_MAX or not name.isprintable():
+        raise InvalidValueError(f"{name!r} is not a product's name", hint=f"1 to {NAME_CHARS_MAX} printable characters")
+    if price is not None and not 0 <= price <= LEVEL_MAX:
+        raise InvalidValueError(f"{price} is not a price", hint="in whole minor units, not below zero")
+
+
+def _with_clerk(data: dict[str, Any], origin: Origin) -> dict[str, Any]:
+    return {**data, "clerk": origin.clerk} if origin.clerk else data

@@ -1,0 +1,243 @@
+"""What a ledger shows. A read writes nothing: a reservation that is due no longer counts, recorded or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from invctl.clock import format_time
+from invctl.errors import NotFoundError
+from invctl.ledger.reservations import COLUMNS, Held, find
+from invctl.model import events
+from invctl.model.reservation import Reservation, ReservationLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from invctl.ledger.ledger import Ledger
+
+_STOCK = """
+SELECT sku, name, price, on_hand, reserved - due, version FROM (
+    SELECT sku, name, price, on_hand, reserved, version,
+        coalesce((SELECT sum(quantity) FROM reservation_lines AS line
+                  WHERE line.sku = stock.sku AND line.due_us <= ?), 0) AS due
+    FROM products JOIN stock USING (sku))
+"""
+_HELD = f"SELECT {COLUMNS} FROM reservations"
+
+
+class StockRow(NamedTuple):
+    """What the store has of one SKU. `price` is in minor units, None where there is none."""
+
+    sku: str
+    name: str
+    price: int | None
+    on_hand: int
+    reserved: int
+    available: int
+    version: int
+
+
+class HistoryRow(NamedTuple):
+    """One event, as the story of an item or a reservation tells it."""
+
+    seq: int
+    time: str
+    event: str
+    sku: str | None
+    on_hand_change: int
+    reserved_change: int
+    on_hand: int | None
+    reserved: int | None
+    reservation: str | None
+    reason: str | None
+    order: str | None
+    clerk: str | None
+    note: str | None
+
+
+class LinkRow(NamedTuple):
+    """What the daemon last learnt of central. `acked_us` is 0 where it never answered."""
+
+    acked_seq: int
+    acked_us: int
+    state: str
+    reason: str
+    suspects: int
+
+
+class Status(NamedTuple):
+    """The ledger in a few numbers."""
+
+    head_seq: int
+    last_event_us: int
+    products: int
+    open_reservations: int
+    link: LinkRow
+
+
+def now_us(ledger: Ledger) -> int:
+    """Return the ledger's time: the later of now and the last event's."""
+    row = ledger.row("SELECT time_us FROM events ORDER BY seq DESC LIMIT 1")
+    return max(ledger.clock.now_us(), row[0] if row else 0)
+
+
+def stock(ledger: Ledger, sku: str | None = None) -> tuple[list[StockRow], int]:
+    """Return the levels, by SKU, and the seq that they are as of. Raises NotFoundError for an unknown SKU."""
+    with ledger.read():
+        where = " WHERE sku = ?" if sku else ""
+        found = ledger.rows(_STOCK + where + " ORDER BY sku", [now_us(ledger), *([sku] if sku else [])])
+        seq = head_seq(ledger)
+    if sku and not found:
+        raise NotFoundError(f"no product {sku}", hint="`invctl product list` shows what there is", sku=sku)
+    rows = [
+        StockRow(sku_, name, price, on_hand, reserved, on_hand - reserved, version)
+        for sku_, name, price, on_hand, reserved, version in found
+    ]
+    return rows, seq
+
+
+def head_seq(ledger: Ledger) -> int:
+    """Return the seq of the last event, 0 where there is none."""
+    row = ledger.row("SELECT max(seq) FROM events")
+    return int(row[0] or 0)
+
+
+def reservations(
+    ledger: Ledger,
+    *,
+    status: str | None = "pending",
+    sku: str | None = None,
+    order: str | None = None,
+    limit: int = 1000,
+) -> list[Reservation]:
+    """Return reservations, those next to expire first when they are pending, else the newest first.
+
+    Args:
+        ledger: the store's.
+        status: only those in it; None for all.
+        sku: only those with a line of it.
+        order: only those of this customer's reference.
+        limit: at most so many.
+
+    """
+    with ledger.read():
+        now = now_us(ledger)
+        where, bindings = ["1"], list[Any]()
+        if status == "pending":
+            where.append("status = 'pending' AND expires_us > ?")
+            bindings.append(now)
+        elif status == "expired":
+            where.append("(status = 'expired' OR (status = 'pending' AND expires_us <= ?))")
+            bindings.append(now)
+        elif status:
+            where.append("status = ?")
+            bindings.append(status)
+        if sku:
+            where.append("reservation IN (SELECT reservation FROM reservation_lines WHERE sku = ?)")
+            bindings.append(sku)
+        if order:
+            where.append("order_reference = ?")
+            bindings.append(order)
+        by = "expires_us" if status == "pending" else "created_us DESC"
+        sql = f"{_HELD} WHERE {' AND '.join(where)} ORDER BY {by}, reservation LIMIT ?"
+        return [_reservation(ledger, Held(*row), now) for row in ledger.rows(sql, [*bindings, limit])]
+
+
+def reservation(ledger: Ledger, text: str) -> Reservation:
+    """Return one reservation, by its id or the beginning of an open one's. Raises as `reservations.find` does."""
+    with ledger.read():
+        return _reservation(ledger, find(ledger.connection, text), now_us(ledger))
+
+
+def history(ledger: Ledger, sku: str | None = None, *, limit: int = 50) -> list[HistoryRow]:
+    """Return the last events of a SKU, or of the whole store, oldest first. Raises NotFoundError for an unknown SKU."""
+    with ledger.read():
+        if sku is None:
+            found = ledger.rows("SELECT seq, body FROM events ORDER BY seq DESC LIMIT ?", (limit,))
+        else:
+            if not ledger.row("SELECT 1 FROM products WHERE sku = ?", (sku,)):
+                raise NotFoundError(f"no product {sku}", hint="`invctl product list` shows what there is", sku=sku)
+            found = ledger.rows(
+                "SELECT seq, body FROM movements JOIN events USING (seq) WHERE movements.sku = ?"
+                " ORDER BY movements.seq DESC LIMIT ?",
+                (sku, limit),
+            )
+        return [row for seq, body in reversed(found) for row in _told(seq, events.parse(body), sku)]
+
+
+def story(ledger: Ledger, text: str) -> list[HistoryRow]:
+    """Return every event of one reservation, oldest first. Raises as `reservation` does."""
+    with ledger.read():
+        held = find(ledger.connection, text)
+        found = ledger.rows(
+            "SELECT seq, body FROM events WHERE seq BETWEEN ? AND ? AND type LIKE 'inventory.reservation.%'"
+            " AND json_extract(CAST(body AS TEXT), '$.data.reservation') = ? ORDER BY seq",
+            (held.first_seq, held.last_seq, held.reservation),
+        )
+        return [row for seq, body in found for row in _told(seq, events.parse(body), None)]
+
+
+def link(ledger: Ledger) -> LinkRow:
+    """Return what the daemon last learnt of central."""
+    return LinkRow(*ledger.row("SELECT acked_seq, acked_us, state, reason, suspects FROM link"))
+
+
+def status(ledger: Ledger) -> Status:
+    """Return the ledger in a few numbers."""
+    with ledger.read():
+        last = ledger.row("SELECT seq, time_us FROM events ORDER BY seq DESC LIMIT 1") or (0, 0)
+        (products,) = ledger.row("SELECT count(*) FROM products")
+        (open_,) = ledger.row(
+            "SELECT count(*) FROM reservations WHERE status = 'pending' AND expires_us > ?", (now_us(ledger),)
+        )
+        return Status(last[0], last[1], products, open_, link(ledger))
+
+
+def _reservation(ledger: Ledger, held: Held, now: int) -> Reservation:
+    found = ledger.rows(
+        "SELECT sku, quantity, confirmed, released FROM reservation_lines WHERE reservation = ? ORDER BY sku",
+        (held.reservation,),
+    )
+    lines = [ReservationLine(*entry) for entry in found]
+    if held.status == "pending" and held.expires_us <= now:
+        held = held._replace(status="expired", ended_us=held.expires_us)
+        lines = [entry._replace(released=entry.quantity) for entry in lines]
+    return Reservation(
+        reservation=held.reservation,
+        status=held.status,
+        order=held.order,
+        clerk=held.clerk,
+        created_at=format_time(held.created_us),
+        expires_at=format_time(held.expires_us),
+        ended_at=format_time(held.ended_us) if held.ended_us else "",
+        seq=held.last_seq,
+        lines=tuple(lines),
+    )
+
+
+def _told(seq: int, event: events.Event, sku: str | None) -> Iterator[HistoryRow]:
+    data = event.data
+    common: dict[str, Any] = {
+        "seq": seq,
+        "time": event.time,
+        "event": event.type.removeprefix("inventory."),
+        "reservation": data.get("reservation"),
+        "reason": data.get("reason"),
+        "order": data.get("order"),
+        "clerk": data.get("clerk"),
+        "note": data.get("note"),
+    }
+    lines = [entry for entry in event.lines if sku in (None, entry.sku)]
+    for entry in lines:
+        yield HistoryRow(
+            sku=entry.sku,
+            on_hand_change=entry.on_hand_change,
+            reserved_change=entry.reserved_change,
+            on_hand=entry.level.on_hand,
+            reserved=entry.level.reserved,
+            **common,
+        )
+    if not lines:
+        yield HistoryRow(
+            sku=data.get("sku"), on_hand_change=0, reserved_change=0, on_hand=None, reserved=None, **common
+        )

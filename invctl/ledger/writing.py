@@ -1,0 +1,230 @@
+"""One transaction on a ledger: the moment it stands for, and the only ways in which it changes things."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from invctl.clock import format_time
+from invctl.errors import InvalidValueError, NotFoundError, RefusedError
+from invctl.ledger.database import first, rows
+from invctl.model import events
+from invctl.model.chain import GENESIS, Head, link
+from invctl.model.identifiers import new_event_id
+from invctl.model.reservation import ReservationLine
+from invctl.model.stock import LEVEL_MAX, StockLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import apsw
+
+    from invctl.clock import Clock
+    from invctl.model.identifiers import Bits
+
+
+class Origin(NamedTuple):
+    """Who asks, under which request id, as part of which trace (a W3C traceparent). All may be empty."""
+
+    clerk: str = ""
+    request_id: str = ""
+    trace: str = ""
+    request_hash: str = ""
+
+
+NOBODY = Origin()
+
+
+class Receipt(NamedTuple):
+    """What came of an operation: its event, under its seq. `replayed` if the request had been decided before.
+
+    `seq` is 0 where nothing had to change.
+    """
+
+    seq: int
+    body: bytes
+    replayed: bool = False
+
+    @property
+    def event(self) -> events.Event:
+        """The event as read."""
+        return events.parse(self.body)
+
+
+class Move(NamedTuple):
+    """How one SKU's level is to change. `more` goes into the event's line beside it."""
+
+    sku: str
+    on_hand_change: int
+    reserved_change: int
+    more: dict[str, int]
+
+
+class Write:
+    """A write transaction. Its time is the later of now and the last event's, so a ledger's time never runs back."""
+
+    def __init__(self, connection: apsw.Connection, clock: Clock, chance: Bits) -> None:
+        """Begin where the ledger ends; the caller has begun the transaction.
+
+        `settled` is the head after the last expiry: what is due stays expired even where an operation is refused.
+        """
+        self.connection = connection
+        self.chance = chance
+        row = first(connection, "SELECT seq, hash, time_us FROM events ORDER BY seq DESC LIMIT 1")
+        last_us = row[2] if row else 0
+        self.head = Head(row[0], row[1]) if row else Head(0, GENESIS)
+        self.now_us = max(clock.now_us(), last_us)
+        found = first(connection, "SELECT store FROM ledger")
+        self.store = found[0] if found else ""
+        self._begun = self.settled = self.head
+        self._committed = False
+
+    @property
+    def now(self) -> str:
+        """The transaction's time, as events state it."""
+        return format_time(self.now_us)
+
+    def commit(self) -> None:
+        """Make it durable."""
+        self.connection.execute("COMMIT")
+        self._committed = True
+
+    @property
+    def brought_events(self) -> bool:
+        """Whether it was committed and appended events."""
+        return self._committed and self.head != self._begun
+
+    def level(self, sku: str) -> StockLevel:
+        """Return a SKU's level. Raises NotFoundError where the store does not carry it."""
+        row = first(self.connection, "SELECT on_hand, reserved, version FROM stock WHERE sku = ?", (sku,))
+        if row is None:
+            hint = "`invctl product list` shows what there is, `invctl product add` adds to it"
+            raise NotFoundError(f"no product {sku}", hint=hint, sku=sku)
+        return StockLevel(*row)
+
+    def append(
+        self, type_: str, subject: str, data: dict[str, Any], origin: Origin, moves: Sequence[Move] = ()
+    ) -> Receipt:
+        """Append one event, with the movements and levels that it states.
+
+        Raises RefusedError where it would be too large, and InvalidValueError where text is not Unicode.
+        """
+        seq = self.head.seq + 1
+        after = [(move, self._moved(move)) for move in moves]
+        if moves:
+            lines = [
+                events.line(move.sku, move.on_hand_change, move.reserved_change, level, **move.more)
+                for move, level in after
+            ]
+            data = {**data, "lines": lines}
+        event_id = new_event_id(self.chance)
+        try:
+            body = events.compose(
+                id=event_id,
+                type=type_,
+                store=self.store,
+                time=self.now,
+                subject=subject,
+                data=data,
+                trace=origin.trace,
+                request=(origin.request_id, origin.request_hash) if origin.request_id else None,
+            )
+        except UnicodeEncodeError:
+            raise InvalidValueError("the text is not Unicode", hint="check the terminal's encoding") from None
+        if len(body) > events.EVENT_BYTES_MAX:
+            raise RefusedError(f"the event would take {len(body)} bytes", hint="use fewer lines at once")
+        hash_ = link(self.head.hash, seq, body)
+        execute = self.connection.execute
+        execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", (seq, event_id, type_, self.now_us, body, hash_))
+        for move, level in after:
+            execute(
+                "INSERT INTO movements VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (move.sku, seq, move.on_hand_change, move.reserved_change, *level),
+            )
+        self.head = Head(seq, hash_)
+        return Receipt(seq, body)
+
+    def expire_due(self, skus: Iterable[str]) -> None:
+        """Let every reservation expire that is due and holds one of these SKUs."""
+        due: dict[str, None] = {}
+        for sku in skus:
+            for (reservation,) in rows(
+                self.connection,
+                "SELECT reservation FROM reservation_lines WHERE sku = ? AND due_us <= ? ORDER BY due_us",
+                (sku, self.now_us),
+            ):
+                due[reservation] = None
+        for reservation in due:
+            self.expire(reservation)
+
+    def expire(self, reservation: str) -> Receipt:
+        """End a reservation that is due."""
+        found = first(
+            self.connection,
+            "SELECT order_reference, clerk, created_us, expires_us FROM reservations WHERE reservation = ?",
+            (reservation,),
+        )
+        order, clerk, created_us, expires_us = found
+        lines = [entry._replace(released=entry.quantity) for entry in self.reservation_lines(reservation)]
+        data = reservation_data(reservation, order, clerk, created_us, expires_us)
+        receipt = self.end(events.RESERVATION_EXPIRED, reservation, lines, data, NOBODY)
+        self.settled = self.head
+        return receipt
+
+    def end(
+        self, type_: str, reservation: str, lines: Sequence[ReservationLine], data: dict[str, Any], origin: Origin
+    ) -> Receipt:
+        """End a pending reservation: what is confirmed of its lines leaves the store, the rest is free again."""
+        moves = [
+            Move(
+                entry.sku,
+                -entry.confirmed,
+                -entry.quantity,
+                {"quantity": entry.quantity, "confirmed": entry.confirmed, "released": entry.released},
+            )
+            for entry in lines
+        ]
+        receipt = self.append(type_, reservation, data, origin, moves)
+        execute = self.connection.execute
+        for entry in lines:
+            execute(
+                "UPDATE reservation_lines SET confirmed = ?, released = ?, due_us = NULL"
+                " WHERE reservation = ? AND sku = ?",
+                (entry.confirmed, entry.released, reservation, entry.sku),
+            )
+        execute(
+            "UPDATE reservations SET status = ?, ended_us = ?, last_seq = ? WHERE reservation = ?",
+            (events.STATUS_AFTER[type_], self.now_us, receipt.seq, reservation),
+        )
+        return receipt
+
+    def reservation_lines(self, reservation: str) -> list[ReservationLine]:
+        """Return the lines of a reservation, by SKU."""
+        found = rows(
+            self.connection,
+            "SELECT sku, quantity, confirmed, released FROM reservation_lines WHERE reservation = ? ORDER BY sku",
+            (reservation,),
+        )
+        return [ReservationLine(*row) for row in found]
+
+    def _moved(self, move: Move) -> StockLevel:
+        before = self.level(move.sku)
+        after = before.moved(move.on_hand_change, move.reserved_change)
+        if after.on_hand > LEVEL_MAX:
+            raise InvalidValueError(f"{move.sku} would come to {after.on_hand}", hint=f"{LEVEL_MAX} is the most")
+        self.connection.execute(
+            "UPDATE stock SET on_hand = ?, reserved = ?, version = ? WHERE sku = ? AND version = ?",
+            (*after, move.sku, before.version),
+        )
+        if self.connection.changes() != 1:
+            raise RefusedError(f"{move.sku} changed under a transaction that holds the ledger")
+        return after
+
+
+def reservation_data(reservation: str, order: str, clerk: str, created_us: int, expires_us: int) -> dict[str, Any]:
+    """Return what every event of a reservation states of it, beside its lines."""
+    data = {"reservation": reservation, "created_at": format_time(created_us), "expires_at": format_time(expires_us)}
+    if order:
+        data["order"] = order
+    if clerk:
+        data["clerk"] = clerk
+    return data
