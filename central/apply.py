@@ -63,6 +63,7 @@ def apply_intakes(
     shard: int,
     fence: str,
     intakes: Sequence[Intake],
+    *,
     heard: Sequence[Heard] = (),
     fresh: Mapping[str, int] | None = None,
 ) -> list[Applied]:

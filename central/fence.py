@@ -1,15 +1,25 @@
-"""Fences: a random token in the shard's row, minted by each new holder. Whoever has an older one commits nothing."""
+"""Fences: a random token in the shard's row, minted by each new holder. Whoever has an older one commits nothing.
+
+A lease in Redis says who ought to work. It proves nothing after a pause, so the database itself is asked, inside the
+transaction that writes: https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invctl.errors import RefusedError
+from sqlalchemy import select, update
+
+from central import tables
+from central.database import now_us
+from invctl.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from invctl.model.identifiers import Bits
+
+FENCE_BITS = 128
 
 
 class FenceLostError(RefusedError):
@@ -23,12 +33,26 @@ def mint(connection: Connection, shard: int, holder: str, chance: Bits) -> str:
 
     `holder` is a name for people (`invcentral status` shows it). Raises NotFoundError where there is no such shard.
     """
-    raise NotImplementedError
+    fence = f"{chance.getrandbits(FENCE_BITS):032x}"
+    changed = connection.execute(
+        update(tables.shards)
+        .where(tables.shards.c.shard == shard)
+        .values(fence=fence, holder=holder, fenced_us=now_us(connection))
+    )
+    if not changed.rowcount:
+        raise NotFoundError(f"there is no shard {shard}", hint="run: invcentral init", shard=shard)
+    return fence
 
 
 def lock_and_check(connection: Connection, shard: int, fence: str) -> int:
     """Lock a shard's row until the transaction ends and return the last position of its stream.
 
-    The transaction has to be of `central.database.writing`. Raises FenceLostError where the row has another fence.
+    The transaction has to be of `central.database.writing`: on SQLite its BEGIN IMMEDIATE is the lock. Raises
+    FenceLostError where the row has another fence.
     """
-    raise NotImplementedError
+    row = connection.execute(
+        select(tables.shards.c.fence, tables.shards.c.position).where(tables.shards.c.shard == shard).with_for_update()
+    ).one_or_none()
+    if row is None or row.fence != fence:
+        raise FenceLostError(hint="give the lease back, and ask for it again", shard=shard)
+    return int(row.position)

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sqlalchemy import insert, select
+
+from central import tables
+from central.database import lock_setup, now_us
+from invctl.errors import InvalidValueError, NotFoundError, WrongStateError
+from invctl.model.identifiers import SLOTS
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -23,12 +30,30 @@ def found(connection: Connection, shards: int = 1) -> None:
     Raises InvalidValueError for a number out of range, or above 1 on SQLite; WrongStateError where the database was
     founded with another number.
     """
-    raise NotImplementedError
+    if not 1 <= shards <= SLOTS:
+        raise InvalidValueError(f"{shards} is not a number of shards", hint=f"1 to {SLOTS}")
+    if shards > 1 and connection.dialect.name == "sqlite":
+        raise InvalidValueError("SQLite has one shard: it takes one writer at a time", hint="use PostgreSQL for more")
+    lock_setup(connection)
+    existing = connection.execute(select(tables.meta.c.shards)).scalar()
+    if existing == shards:
+        return
+    if existing is not None:
+        raise WrongStateError(
+            f"this database has {existing} shards, and keeps them", hint="leave --shards out", shards=existing
+        )
+    connection.execute(insert(tables.meta).values(id=1, shards=shards, founded_us=now_us(connection)))
+    connection.execute(
+        insert(tables.shards), [{"shard": shard, "holder": "", "position": 0} for shard in range(shards)]
+    )
 
 
 def shard_count(connection: Connection) -> int:
     """Return the number of shards. Raises NotFoundError where the database was not founded."""
-    raise NotImplementedError
+    shards = connection.execute(select(tables.meta.c.shards)).scalar()
+    if shards is None:
+        raise NotFoundError("this database was never set up", hint="run: invcentral init")
+    return int(shards)
 
 
 def shard_of(slot: int, shards: int) -> int:
@@ -38,9 +63,11 @@ def shard_of(slot: int, shards: int) -> int:
 
 def slots_of(shard: int, shards: int) -> list[int]:
     """Return the slots of a shard."""
-    raise NotImplementedError
+    return list(range(shard, SLOTS, shards))
 
 
 def list_shards(connection: Connection) -> list[ShardState]:
     """Return all shards, in order."""
-    raise NotImplementedError
+    table = tables.shards.c
+    rows = connection.execute(select(table.shard, table.holder, table.fenced_us, table.position).order_by(table.shard))
+    return [ShardState(*row) for row in rows]

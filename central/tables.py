@@ -79,7 +79,7 @@ class Shard(CentralTable, table=True):
     __table_args__ = (CheckConstraint("position >= 0", name="position"), STRICT)
 
     shard: int = Field(primary_key=True, sa_type=BIG_INTEGER, sa_column_kwargs={"autoincrement": False})
-    fence: str = Field(default="", sa_type=Text)
+    fence: str | None = Field(default=None, sa_type=Text)
     holder: str = Field(default="", sa_type=Text)
     fenced_us: int | None = Field(default=None, sa_type=BIG_INTEGER)
     position: int = Field(default=0, sa_type=BIG_INTEGER)

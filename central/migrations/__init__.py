@@ -1,19 +1,46 @@
-"""The schema's history, in Alembic, and how a database is brought up to it."""
+"""The schema's history, in Alembic, and how a database is brought up to it.
+
+Alembic itself is loaded by `migrate` alone: every command asks whether the schema is current, and most find it so.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Column, MetaData, Table, Text, inspect, select
+
+from central.database import describe, lock_setup, reading, writing
+from invctl.errors import NotFoundError, RefusedError, WrongStateError
+
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
+
+# Every revision in versions/, oldest first.
+REVISIONS = ("0001",)
+
+FOLDER = Path(__file__).parent
+# Alembic's own table; its name and its column are fixed.
+_version = Table("alembic_version", MetaData(), Column("version_num", Text))
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema up to this program's. Done already, it does nothing.
+    """Bring the schema up to this program's, in one transaction. Done already, it does nothing.
 
     Raises RefusedError where the database is newer than the program.
     """
-    raise NotImplementedError
+    from alembic import command  # noqa: PLC0415 - see above
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    with writing(engine) as connection:
+        lock_setup(connection)
+        _refuse_newer(_revision(connection), engine)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
 
 
 def require_current(engine: Engine) -> None:
@@ -21,4 +48,27 @@ def require_current(engine: Engine) -> None:
 
     Raises NotFoundError where there is none yet, WrongStateError where it is older, RefusedError where it is newer.
     """
-    raise NotImplementedError
+    with reading(engine) as connection:
+        revision = _revision(connection)
+    if revision is None:
+        raise NotFoundError(f"{describe(engine)} is no database of invcentral yet", hint="run: invcentral init")
+    _refuse_newer(revision, engine)
+    if revision != REVISIONS[-1]:
+        raise WrongStateError(
+            f"{describe(engine)} has an older schema ({revision}; this program needs {REVISIONS[-1]})",
+            hint="stop every invcentral, make a backup, and run: invcentral init",
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(_version.name):
+        return None
+    return connection.execute(select(_version.c.version_num)).scalar()
+
+
+def _refuse_newer(revision: str | None, engine: Engine) -> None:
+    if revision is not None and revision not in REVISIONS:
+        raise RefusedError(
+            f"{describe(engine)} was made by a newer invcentral (its schema is {revision})",
+            hint="upgrade this program",
+        )

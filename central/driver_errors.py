@@ -1,0 +1,70 @@
+"""Errors of a database's driver, told as ours: what is passing, what is damage, and what is a fault in the program.
+
+The last is left as it is: an unknown column must not look like an outage.
+Sources: https://www.sqlite.org/rescode.html and https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invctl.errors import BusyError, InventoryError, RefusedError, UnreachableError
+
+if TYPE_CHECKING:
+    from sqlalchemy import ExceptionContext
+
+_SQLITE: dict[str, tuple[type[InventoryError], str]] = {
+    "BUSY": (BusyError, "another process writes to it; try again"),
+    "LOCKED": (BusyError, "another process writes to it; try again"),
+    "CANTOPEN": (UnreachableError, "check INVCENTRAL_DATABASE_URL; invcentral init makes a new one"),
+    "FULL": (UnreachableError, "make room on its disk"),
+    "IOERR": (UnreachableError, "check its disk"),
+    "PERM": (UnreachableError, "check the permissions of its file and folder"),
+    "READONLY": (UnreachableError, "check the permissions of its file and folder"),
+    "CORRUPT": (RefusedError, "stop invcentral, keep the file, and restore a backup"),
+    "NOTADB": (RefusedError, "check INVCENTRAL_DATABASE_URL: that file is something else"),
+}
+
+_TRY_AGAIN = "try again"
+_LOOK = "check that the server runs, and INVCENTRAL_DATABASE_URL"
+# The longest beginning of an SQLSTATE that is listed decides.
+_POSTGRES: dict[str, tuple[type[InventoryError], str]] = {
+    "08": (UnreachableError, _LOOK),
+    "25006": (UnreachableError, "that server is a read-only standby; point INVCENTRAL_DATABASE_URL at the primary"),
+    "25P03": (UnreachableError, "this process stood still inside a transaction, and was cut off"),
+    "28": (UnreachableError, "check the user and password in INVCENTRAL_DATABASE_URL"),
+    "3D000": (UnreachableError, "create the database first: createdb"),
+    "40": (BusyError, _TRY_AGAIN),
+    "42501": (UnreachableError, "grant that user what it needs"),
+    "53": (UnreachableError, "the server lacks disk, memory or connections"),
+    "55P03": (BusyError, _TRY_AGAIN),
+    "57014": (BusyError, _TRY_AGAIN),
+    "57P": (UnreachableError, _LOOK),
+    "58": (UnreachableError, "check the server's disk"),
+    "XX001": (RefusedError, "stop invcentral, and restore a backup"),
+    "XX002": (RefusedError, "stop invcentral, and restore a backup"),
+}
+
+
+def translate(context: ExceptionContext) -> BaseException | None:
+    """Return our error for a driver's, None where it is a fault in the program. SQLAlchemy's `handle_error` hook."""
+    error = context.original_exception
+    name = getattr(error, "sqlite_errorname", None)
+    found = _of_postgres(context) if name is None else _SQLITE.get(name.removeprefix("SQLITE_").partition("_")[0])
+    if found is None:
+        return None
+    kind, hint = found
+    lines = str(error).splitlines() or [type(error).__name__]
+    return kind(f"the database fails: {lines[0]}", hint=hint)
+
+
+def _of_postgres(context: ExceptionContext) -> tuple[type[InventoryError], str] | None:
+    error = context.original_exception
+    state = getattr(error, "sqlstate", None) or ""
+    for length in (5, 3, 2):
+        if found := _POSTGRES.get(state[:length]):
+            return found
+    # A connection that breaks, or never comes about, has no SQLSTATE.
+    if context.is_disconnect or (not state and type(error).__name__ in {"OperationalError", "ConnectionTimeout"}):
+        return UnreachableError, _LOOK
+    return None
