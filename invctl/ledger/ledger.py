@@ -19,6 +19,7 @@ from invctl.ledger.writers import WriterQueue
 from invctl.ledger.writing import Origin, Receipt, Write
 from invctl.model import events
 from invctl.model.identifiers import check_store
+from invctl.settings import POKE_FILE, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from invctl.model.identifiers import Bits
 
 FILE = "ledger.db"
-POKE = "poke"
 QUEUE_TIMEOUT_S = 10.0
 
 
@@ -210,7 +210,7 @@ class Ledger:
     def _poke(self) -> None:
         """Tell the daemon that there is something new. Without one nothing happens; it also looks by itself."""
         with suppress(OSError):
-            fd = os.open(self.home / "run" / POKE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(self.home / RUN / POKE_FILE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 os.write(fd, b"!")
             finally:

@@ -1,0 +1,89 @@
+"""A store's settings: read once, then handed on. Flags come before the environment, that before `config.toml`.
+
+A store's folder (its home) holds everything that is its own:
+
+    config.toml   how its daemon reaches head office
+    ledger.db     the ledger (with its -wal and -shm), and `writers`, the queue of its writers
+    run/          what a running daemon leaves: pid, log, lock, and the pipe through which it is poked
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from invctl.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REDIS_URL = "redis://127.0.0.1:6379/0"
+NAMESPACE = "inv"
+CONFIG_FILE = "config.toml"
+RUN = "run"
+POKE_FILE = "poke"
+PID_FILE = "invd.pid"
+LOCK_FILE = "invd.lock"
+LOG_FILE = "invd.log"
+
+
+class StoreSettings(NamedTuple):
+    """How a store's daemon is to run."""
+
+    home: Path
+    redis_url: str
+    namespace: str
+
+
+def home_of(flag: str | None, environ: Mapping[str, str]) -> Path:
+    """Return a store's folder: `--home`, else `INVCTL_HOME`, else `~/.invctl`."""
+    return Path(flag or environ.get("INVCTL_HOME") or Path.home() / ".invctl").expanduser().absolute()
+
+
+def load(
+    home: Path, environ: Mapping[str, str], *, redis_url: str | None = None, namespace: str | None = None
+) -> StoreSettings:
+    """Return the settings of the store in `home`. Raises InvalidValueError where the file cannot be read."""
+    file = read_config(home / CONFIG_FILE)
+    return StoreSettings(
+        home=home,
+        redis_url=redis_url or environ.get("INVCTL_REDIS_URL") or _text(file, home, "redis_url") or REDIS_URL,
+        namespace=namespace or environ.get("INVCTL_NAMESPACE") or _text(file, home, "namespace") or NAMESPACE,
+    )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return a TOML file's content, nothing where there is none. Raises InvalidValueError where it is not TOML."""
+    import tomllib  # noqa: PLC0415 - no clerk's command needs it
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidValueError(f"{path} is not TOML: {error}", hint="mend it, or take it away") from None
+
+
+def config_text(*, redis_url: str | None = None, namespace: str | None = None) -> str:
+    """Return the `config.toml` of a new store; what is not given stands there as a comment."""
+    return "\n".join(
+        [
+            "# How this store's daemon reaches head office. INVCTL_REDIS_URL and INVCTL_NAMESPACE come before it.",
+            _entry("redis_url", redis_url, REDIS_URL),
+            _entry("namespace", namespace, NAMESPACE),
+            "",
+        ]
+    )
+
+
+def _entry(name: str, value: str | None, default: str) -> str:
+    import json  # noqa: PLC0415 - a JSON string is a TOML string
+
+    return f"{name} = {json.dumps(value)}" if value else f"# {name} = {json.dumps(default)}"
+
+
+def _text(file: dict[str, Any], home: Path, name: str) -> str:
+    value = file.get(name, "")
+    if not isinstance(value, str):
+        raise InvalidValueError(f"{name} in {home / CONFIG_FILE} is not text")
+    return value
