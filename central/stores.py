@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import case, func, select, update
+
+from central import tables
+from central.bulk import insert_into
+from central.cursors import load_cursors_of, note_heard
+from central.database import now_us
+from central.shards import shard_count, shard_of
+from central.tables import ADMITTED, PENDING
+from invctl.model.chain import GENESIS
+from invctl.model.identifiers import check_store, slot_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -21,23 +32,45 @@ class Admission(NamedTuple):
     first_hash: bytes | None
 
 
-def load_cursors(connection: Connection, shard: int) -> list[Cursor]:
-    """Return the cursors of all stores of a shard, admitted or not."""
-    raise NotImplementedError
-
-
-def load_cursor(connection: Connection, store: str) -> Cursor | None:
-    """Return the cursor of one store, None where it was never heard of."""
-    raise NotImplementedError
-
-
 def register_newcomers(connection: Connection, heard: list[Heard], *, admit_any: bool = False) -> list[Cursor]:
     """Note stores that spoke and are not admitted, and return what the database now knows of them.
 
     Idempotent. Stores beyond PENDING_MAX waiting ones are left out. A store that was admitted meanwhile comes back
-    as admitted. `admit_any` admits them all, for a demo.
+    as admitted. `admit_any` admits them all, for a demo. One that waits is shown, and will be bound, with the ledger
+    that spoke last.
     """
-    raise NotImplementedError
+    kept = heard if admit_any else _with_room(connection, heard)
+    if not kept:
+        return []
+    now, shards = now_us(connection), shard_count(connection)
+    statement = insert_into(connection, tables.stores)
+    old, new = tables.stores.c, statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=["store"],
+        set_={
+            "status": case((new.status == ADMITTED, ADMITTED), else_=old.status),
+            "admitted_us": func.coalesce(old.admitted_us, new.admitted_us),
+            "first_heard_us": func.coalesce(old.first_heard_us, new.first_heard_us),
+            "first_hash": case(
+                (old.status == PENDING, func.coalesce(new.first_hash, old.first_hash)), else_=old.first_hash
+            ),
+        },
+    )
+    rows = [
+        {
+            **_identity(item.store, shards),
+            "status": ADMITTED if admit_any else PENDING,
+            "admitted_us": now if admit_any else None,
+            "first_heard_us": item.at_us,
+            "first_hash": None if item.first_hash == GENESIS else item.first_hash,
+        }
+        for item in kept
+    ]
+    connection.execute(statement, rows)
+    names = [item.store for item in kept]
+    _begin_cursors(connection, names)
+    note_heard(connection, kept)
+    return load_cursors_of(connection, names)
 
 
 def admit(connection: Connection, store: str) -> Admission:
@@ -45,4 +78,41 @@ def admit(connection: Connection, store: str) -> Admission:
 
     Raises InvalidValueError where this is no store id.
     """
-    raise NotImplementedError
+    row: dict[str, Any] = _identity(check_store(store), shard_count(connection))
+    statement = insert_into(connection, tables.stores).on_conflict_do_nothing(index_elements=["store"])
+    connection.execute(statement, [{**row, "status": PENDING}])
+    _begin_cursors(connection, [store])
+    mine = tables.stores.c.store == store
+    found = connection.execute(select(tables.stores).where(mine).with_for_update()).one()
+    if found.status == PENDING:
+        connection.execute(update(tables.stores).where(mine).values(status=ADMITTED, admitted_us=now_us(connection)))
+    return Admission(store, found.status == ADMITTED, found.first_heard_us is not None, found.first_hash)
+
+
+def _with_room(connection: Connection, heard: list[Heard]) -> list[Heard]:
+    """Leave out new stores for which there is no room among those that wait."""
+    table = tables.stores.c
+    known = set(
+        connection.execute(select(table.store).where(table.store.in_([item.store for item in heard]))).scalars()
+    )
+    waiting = connection.execute(select(func.count()).where(table.status == PENDING)).scalar_one()
+    room = PENDING_MAX - waiting
+    newcomers = [item.store for item in heard if item.store not in known]
+    left_out = set(newcomers[max(room, 0) :])
+    return [item for item in heard if item.store not in left_out]
+
+
+def _identity(store: str, shards: int) -> dict[str, Any]:
+    slot = slot_of(store)
+    return {"store": store, "slot": slot, "shard": shard_of(slot, shards)}
+
+
+def _begin_cursors(connection: Connection, stores: list[str]) -> None:
+    statement = insert_into(connection, tables.cursors).on_conflict_do_nothing(index_elements=["store"])
+    connection.execute(
+        statement,
+        [
+            {"store": store, "epoch": 1, "applied_seq": 0, "applied_hash": GENESIS, "head_seq": 0, "boot": ""}
+            for store in stores
+        ],
+    )

@@ -1,0 +1,96 @@
+"""Cursors: how far central is with each store, in the form in which the protocol's receiver knows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, case, func, select, update
+
+from central import tables
+from invctl.sync.receiver import Cursor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from invctl.sync.receiver import Heard
+
+
+def load_cursors(connection: Connection, shard: int) -> list[Cursor]:
+    """Return the cursors of all stores of a shard, admitted or not."""
+    return _load(connection, tables.stores.c.shard == shard)
+
+
+def load_cursor(connection: Connection, store: str) -> Cursor | None:
+    """Return the cursor of one store, None where it was never heard of."""
+    found = _load(connection, tables.stores.c.store == store)
+    return found[0] if found else None
+
+
+def load_cursors_of(connection: Connection, stores: Sequence[str]) -> list[Cursor]:
+    """Return the cursors of those of these stores that are known."""
+    return _load(connection, tables.stores.c.store.in_(stores))
+
+
+def note_heard(connection: Connection, heard: Sequence[Heard]) -> None:
+    """Keep what stores last said of themselves.
+
+    Within one boot a ledger's head never falls: a frame that comes late does not take it back.
+    """
+    old = tables.cursors.c
+    older = (old.boot == bindparam("new_boot")) & (old.head_seq > bindparam("new_head_seq"))
+    statement = (
+        update(tables.cursors)
+        .where(old.store == bindparam("of_store"))
+        .values(
+            boot=bindparam("new_boot"),
+            heard_us=bindparam("new_heard_us"),
+            head_seq=case((older, old.head_seq), else_=bindparam("new_head_seq")),
+            head_hash=case((older, old.head_hash), else_=bindparam("new_head_hash")),
+        )
+    )
+    connection.execute(
+        statement,
+        [
+            {
+                "of_store": item.store,
+                "new_boot": item.boot,
+                "new_heard_us": item.at_us,
+                "new_head_seq": item.head_seq,
+                "new_head_hash": item.head_hash,
+            }
+            for item in heard
+        ],
+    )
+
+
+def _load(connection: Connection, which: ColumnElement[bool]) -> list[Cursor]:
+    stores, cursors, suspects = tables.stores.c, tables.cursors.c, tables.suspects.c
+    in_doubt = select(func.count()).where(suspects.store == stores.store).scalar_subquery()
+    rows = connection.execute(
+        select(
+            stores.store,
+            stores.status,
+            stores.first_hash,
+            cursors.epoch,
+            cursors.applied_seq,
+            cursors.applied_hash,
+            in_doubt.label("suspects"),
+        )
+        .join(tables.cursors, cursors.store == stores.store)
+        .where(which)
+        .order_by(stores.store)
+    )
+    return [
+        Cursor(
+            store=row.store,
+            admitted=row.status == tables.ADMITTED,
+            first_hash=row.first_hash,
+            epoch=row.epoch,
+            applied_seq=row.applied_seq,
+            applied_hash=row.applied_hash,
+            suspects=row.suspects,
+        )
+        for row in rows
+    ]
