@@ -95,6 +95,21 @@ class Projection:
             self._find(seq, f"{key} expired early: at {event.time}, due {before.expires_at}")
         elif event.type == events.RESERVATION_CONFIRMED and event.time >= before.expires_at:
             self._find(seq, f"{key} was confirmed at {event.time}, due {before.expires_at}")
-        if not after.pending and any(entry.confirmed + entry.released != entry.quantity for entry in after.lines):
-            self._find(seq, f"{key} ended with units neither confirmed nor released")
+        self._units(seq, event, before, after)
         self.reservations[key] = after
+
+    def _units(self, seq: int, event: Event, before: Reservation | None, after: Reservation) -> None:
+        """Check that a reservation keeps its units, gives each of them up once, and moves just those."""
+        key = after.reservation
+        if before and before.quantities != after.quantities:
+            self._find(seq, f"{key} holds other units than before")
+        if not after.pending and any(
+            min(entry.confirmed, entry.released) < 0 or entry.confirmed + entry.released != entry.quantity
+            for entry in after.lines
+        ):
+            self._find(seq, f"{key} ended with units neither confirmed nor released")
+        if event.type != events.RESERVATION_EXTENDED:
+            sign = 1 if after.pending else -1
+            stated = {entry.sku: (-entry.confirmed, sign * entry.quantity) for entry in after.lines}
+            if stated != {entry.sku: (entry.on_hand_change, entry.reserved_change) for entry in event.lines}:
+                self._find(seq, f"{key} moves other units than it states")

@@ -38,6 +38,11 @@ class Reservation(NamedTuple):
         """Whether it still holds its stock."""
         return self.status == "pending"
 
+    @property
+    def quantities(self) -> dict[str, int]:
+        """Units by SKU, as they were reserved."""
+        return {entry.sku: entry.quantity for entry in self.lines}
+
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON value, under the domain's names; what is not known is null."""
         return {
