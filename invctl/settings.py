@@ -4,7 +4,7 @@ A store's folder (its home) holds everything that is its own:
 
     config.toml   how its daemon reaches head office
     ledger.db     the ledger (with its -wal and -shm), and `writers`, the queue of its writers
-    run/          what a running daemon leaves: pid, log, lock, and the pipe through which it is poked
+    run/          what a daemon leaves: pid, log, lock, what it says of itself, and the pipe through which it is poked
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ POKE_FILE = "poke"
 PID_FILE = "invd.pid"
 LOCK_FILE = "invd.lock"
 LOG_FILE = "invd.log"
+STATUS_FILE = "invd.json"
 
 
 class StoreSettings(NamedTuple):

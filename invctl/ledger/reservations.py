@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 HOLD_S = 30 * 60
 HOLD_S_MAX = 366 * 24 * 3600
 _DRAWS = 8
+_DUE = "SELECT reservation FROM reservations WHERE status = 'pending' AND expires_us <= ? ORDER BY expires_us LIMIT ?"
 
 
 class Held(NamedTuple):
@@ -139,15 +140,17 @@ def extend(ledger: Ledger, reservation: str, hold_s: int = HOLD_S, *, origin: Or
     return ledger.decide("reservation.extend", arguments, origin, (), body)
 
 
+def any_due(ledger: Ledger) -> bool:
+    """Say whether a reservation waits to be ended as expired."""
+    return ledger.row(_DUE, (ledger.clock.now_us(), 1)) is not None
+
+
 def expire(ledger: Ledger, at_most: int = 100) -> int:
     """Let reservations expire that are due, the longest due first. Returns how many; bounded by `at_most`."""
-    due = (
-        "SELECT reservation FROM reservations WHERE status = 'pending' AND expires_us <= ? ORDER BY expires_us LIMIT ?"
-    )
-    if not ledger.rows(due, (ledger.clock.now_us(), 1)):
+    if not any_due(ledger):
         return 0
     with ledger.write() as write:
-        found = rows(write.connection, due, (write.now_us, at_most))
+        found = rows(write.connection, _DUE, (write.now_us, at_most))
         for (reservation,) in found:
             write.expire(reservation)
         write.commit()

@@ -1,0 +1,5 @@
+"""`python -m daemon` is `invd`."""
+
+from daemon.app import main
+
+main()

@@ -1,0 +1,85 @@
+"""`invd run`: put the daemon together, and run it until a signal."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Context, Exit, Option
+
+from daemon.service import Service
+from invctl.bus.redis import RedisBus
+from invctl.clock import SystemClock
+from invctl.errors import InvalidValueError, NotFoundError
+from invctl.ledger.ledger import FILE
+from invctl.runtime.logs import LogFormat, LogLevel, configure
+from invctl.runtime.process import run_until_signal
+from invctl.settings import home_of, load
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from invctl.settings import StoreSettings
+
+
+def run_stores(
+    ctx: Context,  # noqa: ARG001 - the command class reads it
+    homes: Annotated[
+        list[str] | None, Argument(metavar="HOME", help="A store's folder; by default INVCTL_HOME or ~/.invctl.")
+    ] = None,
+    stores: Annotated[str | None, Option("--stores", metavar="DIR", help="Serve every store's folder in DIR.")] = None,
+    redis_url: Annotated[str | None, Option("--redis-url", metavar="URL", help="The broker.")] = None,
+    namespace: Annotated[str | None, Option("--namespace", help="What every channel's name begins with.")] = None,
+    log_format: Annotated[LogFormat | None, Option("--log-format", help="By default console on a terminal.")] = None,
+    log_level: Annotated[LogLevel, Option("--log-level", help="The least that is logged.")] = "info",
+) -> None:
+    """Serve one or many stores, in the foreground, until SIGTERM or Ctrl-C.
+
+    Example: invd run --stores /srv/stores --redis-url redis://office:6379/0
+    """
+    settings = [
+        load(home, os.environ, redis_url=redis_url, namespace=namespace) for home in _homes(homes or [], stores)
+    ]
+    broker = _one_broker(settings)
+    log = configure("invd", fmt=log_format, level=log_level)
+    chance = random.SystemRandom()
+    service = Service(namespace=broker.namespace, clock=SystemClock(), chance=chance, log=log)
+    service.hold([each.home for each in settings])
+    try:
+
+        async def serve(stop: asyncio.Event) -> None:
+            bus = RedisBus(broker.redis_url, rng=chance, on_lost=service.bus_lost)
+            try:
+                await service.run(stop, bus)
+            finally:
+                await bus.close()
+
+        code = run_until_signal(serve, log=log)
+    finally:
+        service.release()
+    raise Exit(code)
+
+
+def _homes(named: list[str], stores: str | None) -> list[Path]:
+    """Return the folders to serve. Raises NotFoundError where `stores` holds none."""
+    homes = [Path(name).expanduser().absolute() for name in named]
+    if stores:
+        found = sorted(path.parent for path in Path(stores).expanduser().absolute().glob(f"*/{FILE}"))
+        if not found:
+            raise NotFoundError(
+                f"there is no store's folder in {stores}", hint="`invctl init STORE --home DIR` makes one"
+            )
+        homes += found
+    return list(dict.fromkeys(homes)) or [home_of(None, os.environ)]
+
+
+def _one_broker(settings: list[StoreSettings]) -> StoreSettings:
+    """Return the settings that all share. Raises InvalidValueError where they name several brokers."""
+    if len({(each.redis_url, each.namespace) for each in settings}) > 1:
+        raise InvalidValueError(
+            "these stores name different brokers or namespaces",
+            hint="run one invd for each broker, or say which with --redis-url and --namespace",
+        )
+    return settings[0]

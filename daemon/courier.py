@@ -1,0 +1,193 @@
+"""One store's courier: joins its ledger, the sending side of the protocol, and the bus."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from invctl.errors import BusyError, UnreachableError
+from invctl.ledger import outbox, reads, reservations
+from invctl.ledger.ledger import Ledger
+from invctl.ledger.verify import verify
+from invctl.sync import channels, frames
+from invctl.sync.shipper import Link, Shipper
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from structlog.typing import FilteringBoundLogger
+
+    from daemon.home import Home
+    from invctl.bus.contract import EventBus
+    from invctl.clock import Clock
+    from invctl.sync.shipper import ShipperState
+
+EXPIRED_AT_ONCE = 100
+REMEMBER_EVERY_S = 0.1
+
+
+class Courier:
+    """The courier of one store. Everything but the writes to the ledger happens on the event loop's thread."""
+
+    def __init__(
+        self, home: Home, bus: EventBus, namespace: str, *, clock: Clock, chance: Random, log: FilteringBoundLogger
+    ) -> None:
+        """Open the ledger twice: reads must not wait behind a write that waits for a clerk."""
+        self._home = home
+        self._bus = bus
+        self._clock = clock
+        self._reader = Ledger.open(home.path, clock=clock)
+        self._writer = Ledger.open(home.path, clock=clock)
+        self._writing = asyncio.Lock()
+        self.store = self._reader.store.store
+        self._log = log.bind(store=self.store)
+        self._channel = channels.up(namespace, self.store)
+        link = reads.link(self._reader)
+        self._shipper = Shipper(
+            outbox.LedgerOutbox(self._reader), acked_seq=link.acked_seq, chance=chance, now_s=clock.monotonic_s()
+        )
+        self._remembered = self._shipper.state
+        self._wake = asyncio.Event()
+        self._learnt = asyncio.Event()
+        asyncio.get_running_loop().add_reader(home.poke_fd, self._poked)
+
+    @property
+    def boot(self) -> str:
+        """What tells this run of the daemon from any other."""
+        return self._shipper.boot
+
+    @property
+    def state(self) -> ShipperState:
+        """What the courier knows of central."""
+        return self._shipper.state
+
+    def subscribed(self) -> None:
+        """Note that the bus confirmed the subscription."""
+        self._shipper.subscribed(self._clock.monotonic_s())
+        self._wake.set()
+
+    def receive(self, payload: bytes) -> None:
+        """Take in a frame from central."""
+        before = self._shipper.state
+        self._shipper.receive(payload, self._clock.monotonic_s())
+        self._tell(before)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish whatever is due as soon as it is, and write down what is learnt, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._publish())
+            group.create_task(self._remember())
+
+    async def _publish(self) -> None:
+        while True:
+            self._wake.clear()
+            await self.tick()
+            due_s = self._shipper.due_s() - self._clock.monotonic_s()
+            try:
+                await asyncio.wait_for(self._wake.wait(), max(due_s, 0.0))
+            except TimeoutError:
+                continue
+
+    async def _remember(self) -> None:
+        while True:
+            await self._learnt.wait()
+            self._learnt.clear()
+            await self.remember()
+            # Under load every answer moves acked_seq; clerks share the ledger with us.
+            await asyncio.sleep(REMEMBER_EVERY_S)
+
+    async def tick(self) -> int:
+        """Publish what is due now. Returns how many frames the bus took."""
+        before = self._shipper.state
+        sent = 0
+        for frame in self._shipper.poll(self._clock.monotonic_s()):
+            try:
+                await self._bus.publish(self._channel, frame)
+            except UnreachableError as error:
+                self._log.debug("publish.failed", error=error)
+                self._shipper.publish_failed()
+                break
+            sent += 1
+        self._tell(before)
+        return sent
+
+    async def look(self) -> int:
+        """Look at the ledger without having been poked: a poke may be lost."""
+        self._wake.set()
+        return 1
+
+    async def expire(self) -> int:
+        """Let reservations expire that are due. Returns how many."""
+        if not reservations.any_due(self._reader):
+            return 0
+        async with self._writing:
+            count = await asyncio.to_thread(reservations.expire, self._writer, EXPIRED_AT_ONCE)
+        if count:
+            self._log.info("reservations.expired", count=count)
+            self._wake.set()
+        return count
+
+    async def remember(self) -> int:
+        """Write down what is known of central, where it has changed. It is a hint, so a busy ledger may wait."""
+        state = self._shipper.state
+        if state == self._remembered:
+            return 0
+        try:
+            async with self._writing:
+                await asyncio.to_thread(
+                    outbox.remember_link,
+                    self._writer,
+                    acked_seq=state.acked_seq,
+                    state=state.link,
+                    reason=state.reason,
+                    suspects=state.suspects,
+                )
+        except BusyError as error:
+            self._log.info("link.not_remembered", error=error)
+            self._learnt.set()
+            return 0
+        self._remembered = state
+        return 1
+
+    def close(self) -> None:
+        """Give everything back."""
+        asyncio.get_running_loop().remove_reader(self._home.poke_fd)
+        self._reader.close()
+        self._writer.close()
+
+    def _poked(self) -> None:
+        self._home.drain_pokes()
+        self._wake.set()
+
+    def _tell(self, before: ShipperState) -> None:
+        after = self._shipper.state
+        if after != before:
+            self._learnt.set()
+        if after.acked_seq != before.acked_seq:
+            self._log.debug("ack.received", seq=after.acked_seq)
+        if (after.link, after.reason) == (before.link, before.reason):
+            return
+        known = self._log.bind(seq=after.acked_seq, reason=after.reason)
+        if after.link is Link.UP:
+            known.info("link.up")
+        elif after.link is Link.UNKNOWN:
+            known.warning("link.silent")
+        elif after.link is Link.REFUSED:
+            known.warning("link.refused")
+        else:
+            known.error("link.diverged")
+
+    async def examine(self) -> int:
+        """Check the ledger when central says that its bytes do not lead to its hashes. Returns the findings' number."""
+        if self._shipper.state.reason != frames.BYTES_DO_NOT_HASH:
+            return 0
+        verdict = await asyncio.to_thread(_verify_apart, self._home, self._clock)
+        for finding in verdict:
+            self._log.error("ledger.damaged", finding=finding)
+        return len(verdict)
+
+
+def _verify_apart(home: Home, clock: Clock) -> list[str]:
+    with Ledger.open(home.path, clock=clock) as ledger:
+        return verify(ledger).findings
