@@ -1,1 +1,1 @@
-"""The event bus: its contract, the memory twin, Redis Pub/Sub."""
+"""Carries bytes between the stores and head office. The promises, and what is not promised, are in `contract`."""

@@ -1,1 +1,1 @@
-"""Distributed locks: their contract, the memory twin, Redis."""
+"""Leases on names, shared by several processes. What a lease proves, and what not, is in `contract`."""

