@@ -1,0 +1,172 @@
+"""What a command writes: results on stdout in the form that was asked for, talk on stderr.
+
+In JSON a result is one line, in which lists are arrays. Only tables and progress bars load rich.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
+
+from invctl.console.style import Message, paint, wants_colour
+
+if TYPE_CHECKING:
+    from invctl.console.progress import Progress
+
+Format = Literal["table", "json", "ndjson", "csv"]
+FORMATS: tuple[Format, ...] = ("table", "json", "ndjson", "csv")
+
+Record = Mapping[str, Any]
+"""One result: names of the domain, and JSON values."""
+
+
+class Column(NamedTuple):
+    """One column of a list: which value, and how a table shows it. JSON and CSV have the value itself."""
+
+    key: str
+    title: str = ""
+    """By default made from the key: `on_hand` becomes `On hand`."""
+    show: Callable[[Any], str] | None = None
+    style: str = ""
+    """A style of rich's, for the table."""
+    in_table: bool = True
+
+    @property
+    def heading(self) -> str:
+        """What stands above the column in a table."""
+        return self.title or self.key.replace("_", " ").capitalize()
+
+
+class Output:
+    """Where a command writes to. Made anew for each command, from its `-o` and `-q`."""
+
+    def __init__(
+        self,
+        fmt: Format = "table",
+        *,
+        quiet: bool = False,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+    ) -> None:
+        """Keep the form, and the streams: by default the process's own, which may be missing (`>&-`)."""
+        self.fmt = fmt
+        self.quiet = quiet
+        self._stdout: TextIO | None = stdout or sys.stdout
+        self._stderr: TextIO | None = stderr or sys.stderr
+
+    def result(self, record: Record, *, message: Message, ident: str | None = None) -> None:
+        """Write the one result of a command: the message for people, the record for programs, `ident` under -q."""
+        if self.quiet:
+            self._lines([] if ident is None else [ident])
+        elif self.fmt == "table":
+            self._lines([self._painted(message)])
+        elif self.fmt == "csv":
+            self._lines([csv_line(record), csv_line(record.values())])
+        else:
+            self._lines([self._json(record)])
+
+    def rows(
+        self,
+        columns: Sequence[Column],
+        records: Iterable[Record],
+        *,
+        ident: str | None = None,
+        empty: str = "",
+    ) -> None:
+        """Write a list. Under -q the values of `ident` alone, by default those of the first column.
+
+        `empty` is said in place of a table that would have no rows. NDJSON and CSV do not hold the records in memory.
+        """
+        if self.fmt == "table" and not self.quiet:
+            self._table(columns, list(records), empty)
+        elif self.fmt == "json" and not self.quiet:
+            self._lines([self._json(list(records))])
+        else:
+            line = self._line_writer(columns, ident)
+            self._lines(self._header(columns))
+            self._lines(line(record, "") for record in records)
+
+    def stream(self, columns: Sequence[Column], *, ident: str | None = None) -> Callable[[Record, Message], None]:
+        """Begin a result without an end. Returns what writes one record of it, which is out when that returns.
+
+        JSON is one record a line here, as NDJSON is; a table is the messages.
+        """
+        line = self._line_writer(columns, ident)
+        self._lines(self._header(columns))
+
+        def emit(record: Record, message: Message) -> None:
+            self._lines([line(record, message)])
+
+        return emit
+
+    def talk(self, message: Message) -> None:
+        """Say something on stderr that is not the result. Nothing under -q."""
+        if not self.quiet and self._stderr is not None:
+            self._stderr.write(paint(message, colour=wants_colour(self._stderr)) + "\n")
+            self._stderr.flush()
+
+    def progress(self, label: str, *, total: int) -> Progress:
+        """Show a progress bar on stderr, in a `with` block. Nothing where that is no terminal, or under -q."""
+        from invctl.console.progress import Bar, Hidden  # noqa: PLC0415 - loads rich
+
+        if self.quiet or self._stderr is None or not self._stderr.isatty():
+            return Hidden()
+        return Bar(label, total=total, stream=self._stderr)
+
+    def _table(self, columns: Sequence[Column], records: list[Record], empty: str) -> None:
+        if not records and empty:
+            self.talk(empty)
+        elif self._stdout is not None:
+            from invctl.console.tables import render  # noqa: PLC0415 - loads rich
+
+            shown = [column for column in columns if column.in_table]
+            self._lines(render(shown, records, stream=self._stdout))
+
+    def _header(self, columns: Sequence[Column]) -> list[str]:
+        return [csv_line(column.key for column in columns)] if self.fmt == "csv" and not self.quiet else []
+
+    def _line_writer(self, columns: Sequence[Column], ident: str | None) -> Callable[[Record, Message], str]:
+        if self.quiet:
+            key = ident or columns[0].key
+            return lambda record, _: str(record[key])
+        if self.fmt == "table":
+            return lambda _, message: self._painted(message)
+        if self.fmt == "csv":
+            return lambda record, _: csv_line(record.get(column.key) for column in columns)
+        return lambda record, _: self._json(record)
+
+    def _painted(self, message: Message) -> str:
+        return paint(message, colour=wants_colour(self._stdout))
+
+    def _json(self, value: object) -> str:
+        return json_line(value, self._stdout)
+
+    def _lines(self, lines: Iterable[str]) -> None:
+        if self._stdout is not None:
+            for line in lines:
+                self._stdout.write(line + "\n")
+            self._stdout.flush()
+
+
+def json_line(value: object, stream: TextIO | None) -> str:
+    """Write a value as one line of JSON, in ASCII where the stream cannot take more."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return json.dumps(value, ensure_ascii=not encoding.lower().startswith("utf"), allow_nan=False)
+
+
+def csv_line(values: Iterable[object]) -> str:
+    """Write one row as RFC 4180 says, less the carriage return. Lists are JSON in their cell; nothing is left out."""
+    cells = [_cell(value) for value in values]
+    # A lone empty cell would be a blank line, which readers skip.
+    return ",".join(cells) if cells != [""] else '""'
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if any(char in text for char in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text

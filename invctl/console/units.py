@@ -1,0 +1,51 @@
+"""Durations and money as people write them. Whole numbers throughout: no float, and no import of decimal."""
+
+from __future__ import annotations
+
+import re
+
+from invctl.errors import InvalidValueError
+
+_UNITS_S = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+# Compiled where they are used: compiling costs more than any command that does not use them would like.
+_DURATION = r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9})s)?"
+_MONEY = r"([0-9]{1,12})(?:\.([0-9]{1,6}))?"
+
+
+def parse_duration(text: str) -> int:
+    """Read `90s`, `30m`, `2h`, `1d` or `1h30m`. Returns seconds. Raises InvalidValueError."""
+    match = re.fullmatch(_DURATION, text)
+    if not text or match is None:
+        raise InvalidValueError(f"{text!r} is not a duration", hint="write it as 90s, 30m, 2h, 1d or 1h30m")
+    return sum(int(amount) * unit_s for amount, unit_s in zip(match.groups("0"), _UNITS_S.values(), strict=True))
+
+
+def format_duration(seconds: int) -> str:
+    """Write whole seconds, zero or more, as `parse_duration` reads them: `1h30m`."""
+    parts = []
+    for name, unit_s in _UNITS_S.items():
+        amount, seconds = divmod(seconds, unit_s)
+        if amount:
+            parts.append(f"{amount}{name}")
+    return "".join(parts) or "0s"
+
+
+def parse_money(text: str, exponent: int) -> int:
+    """Read an amount such as `80.00` in a currency with `exponent` decimals. Returns minor units.
+
+    Raises InvalidValueError, also for more decimals than the currency has: nothing is rounded.
+    """
+    example = format_money(80 * 10**exponent, exponent)
+    match = re.fullmatch(_MONEY, text)
+    if match is None:
+        raise InvalidValueError(f"{text!r} is not an amount of money", hint=f"write it as {example}")
+    whole, decimals = match[1], match[2] or ""
+    if len(decimals) > exponent:
+        raise InvalidValueError(f"{text!r} has more than {exponent} decimals", hint=f"write it as {example}")
+    return int(whole + decimals.ljust(exponent, "0"))
+
+
+def format_money(minor: int, exponent: int) -> str:
+    """Write minor units in a currency with `exponent` decimals: 8000 and 2 give `80.00`."""
+    sign, digits = ("-" if minor < 0 else ""), str(abs(minor)).rjust(exponent + 1, "0")
+    return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}" if exponent else f"{sign}{digits}"

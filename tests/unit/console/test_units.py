@@ -1,0 +1,64 @@
+"""Durations and money, as people write them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from invctl.console.units import format_duration, format_money, parse_duration, parse_money
+from invctl.errors import InvalidValueError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30m", 1800), ("2h", 7200), ("90s", 90), ("1d", 86_400), ("1h30m", 5400), ("1d2h3m4s", 93_784), ("0s", 0)],
+)
+def test_durations(text: str, seconds: int) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "30", "m", "30M", "-5m", "1.5h", "30m1h", " 5m", "5m\n", "5 m", "٣m", "9999999999s"]
+)
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        parse_duration(text)
+    assert repr(text) in caught.value.message
+    assert "30m" in caught.value.hint
+
+
+@given(st.integers(0, 999_999 * 86_400))
+def test_a_duration_reads_back_as_it_was_written(seconds: int) -> None:
+    assert parse_duration(format_duration(seconds)) == seconds
+
+
+def test_durations_are_written_without_empty_units() -> None:
+    assert [format_duration(seconds) for seconds in (0, 59, 3600, 5400, 86_401)] == ["0s", "59s", "1h", "1h30m", "1d1s"]
+
+
+@pytest.mark.parametrize(
+    ("text", "exponent", "minor"),
+    [("80.00", 2, 8000), ("80", 2, 8000), ("80.5", 2, 8050), ("0.01", 2, 1), ("80", 0, 80), ("1.234", 3, 1234)],
+)
+def test_money(text: str, exponent: int, minor: int) -> None:
+    assert parse_money(text, exponent) == minor
+
+
+@pytest.mark.parametrize(
+    ("text", "exponent", "example"),
+    [("", 2, "80.00"), ("80.005", 2, "80.00"), ("80.0", 0, "80"), ("1,299.00", 2, "80.00"), ("-1", 2, "80.00")]
+    + [(text, 3, "80.000") for text in (".5", "5.", "$5", "1e3", "٣", "5\n", "1" * 13)],
+)
+def test_what_is_no_amount(text: str, exponent: int, example: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        parse_money(text, exponent)
+    assert repr(text) in caught.value.message
+    assert caught.value.hint.endswith(f" {example}")
+
+
+@given(st.integers(0, 10**12 - 1), st.integers(0, 6))
+def test_money_reads_back_as_it_was_written(minor: int, exponent: int) -> None:
+    assert parse_money(format_money(minor, exponent), exponent) == minor
+
+
+def test_negative_money_can_be_shown() -> None:
+    assert format_money(-5, 2) == "-0.05"
