@@ -8,6 +8,7 @@ answered. `docs/protocol.md` has the table of fields.
 from __future__ import annotations
 
 import json
+import re
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -30,7 +31,8 @@ _SUM_KEY = b',"sum":"'
 _SUM_HEX = 16
 _TAIL_BYTES = len(_SUM_KEY) + _SUM_HEX + len(b'"}')
 _WHOLE_MAX = 2**63 - 1
-_WORD_CHARS_MAX = 64
+# A word goes back to its sender as it came, so it must be one that can be written.
+_WORD = re.compile(r"[!-~]{1,64}")
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _DECODER = json.JSONDecoder()
@@ -196,8 +198,10 @@ def _opened(payload: bytes) -> dict[str, Any]:
         raise FrameError("not JSON") from None
     if not isinstance(document, dict):
         raise FrameError("not an object")
-    if document.get("v") != VERSION:
-        raise _with_sender(FrameError(f"version {document.get('v')!r:.80}", UNKNOWN_VERSION), document)
+    version = document.get("v")
+    # To Python true and 1.0 are 1, too.
+    if type(version) is not int or version != VERSION:
+        raise _with_sender(FrameError(f"version {version!r:.80}", UNKNOWN_VERSION), document)
     return document
 
 
@@ -264,7 +268,7 @@ def _whole(document: dict[str, Any], name: str, least: int = 0) -> int:
 
 def _word(document: dict[str, Any], name: str, *, empty: bool = False) -> str:
     value = document.get(name)
-    if not isinstance(value, str) or len(value) > _WORD_CHARS_MAX or not (value or empty):
+    if not isinstance(value, str) or not (_WORD.fullmatch(value) or (empty and not value)):
         raise FrameError(f"{name} is not a word")
     return value
 

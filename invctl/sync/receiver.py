@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from invctl.model.chain import GENESIS, links
+from invctl.model.identifiers import is_store
 from invctl.sync import frames
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ class _Peer:
         self.proofs: list[_Proof] = []
         self.fresh_us = 0
 
+    def refuse(self, boot: str, n: int, reason: str) -> None:
+        """Answer this boot with a refusal; the last reason of a round is the one that is given."""
+        self.refusals[boot] = (max(n, self.refusals.get(boot, (0, ""))[0]), reason)
+
     def settle(self, cursor: Cursor) -> None:
         """Take the database's word; what was taken in beyond it is dropped, and comes again."""
         self.cursor = cursor
@@ -115,7 +120,9 @@ class Receiver:
         """Take in a store's cursor as the database has it: at start, after an admission, after a conflict."""
         self._strangers.discard(cursor.store)
         peer = self._peers.get(cursor.store)
-        if peer is None:
+        if peer is None or cursor.applied_seq < peer.cursor.applied_seq:
+            # What was proved of a cursor that is gone (a database restored) is not true of this one.
+            self._due.pop(cursor.store, None)
             self._peers[cursor.store] = _Peer(cursor)
         else:
             peer.settle(cursor)
@@ -143,31 +150,38 @@ class Receiver:
             frame = frames.decode_up(payload)
         except frames.FrameError as error:
             self.counts["damaged" if error.reason == frames.UNREADABLE else error.reason] += 1
-            if error.boot and (peer := self._peers.get(store)):
-                self._due[store] = peer
-                peer.refusals[error.boot] = (error.n, error.reason)
+            if error.boot and (peer := self._peer(store)):
+                peer.refuse(error.boot, error.n, error.reason)
             return
         if frame.store != store:
             self.counts["foreign"] += 1
             return
+        peer = self._peer(store)
+        if peer is None:
+            return
+        if peer.cursor.admitted and (reason := self._take_in(peer, frame)):
+            self.counts[reason] += 1
+            peer.refuse(frame.boot, frame.n, reason)
+            if reason == frames.OTHER_LEDGER:
+                return
+        self._hear(peer, frame, now_us)
+        peer.answers[frame.boot] = max(frame.n, peer.answers.get(frame.boot, 0))
+        self._note_proof(peer, frame, now_us)
+
+    def _peer(self, store: str) -> _Peer | None:
+        """Return the store that is to be answered, also a stranger, unless there are too many of those."""
         peer = self._peers.get(store)
         if peer is None:
+            if not is_store(store):
+                self.counts["foreign"] += 1
+                return None
             if len(self._strangers) >= NEWCOMERS_MAX:
                 self.counts["too_many_newcomers"] += 1
-                return
+                return None
             self._strangers.add(store)
             peer = self._peers[store] = _Peer(Cursor(store, False, None, 1, 0, GENESIS))
         self._due[store] = peer
-        self._hear(peer, frame, now_us)
-        if not peer.cursor.admitted:
-            assert peer.heard is not None
-            self._newcomers[store] = peer.heard
-        elif isinstance(frame, frames.Events):
-            self._take_in(peer, frame)
-        elif _is_other_ledger(peer.cursor, frame.first_hash):
-            peer.refusals[frame.boot] = (frame.n, frames.OTHER_LEDGER)
-        peer.answers[frame.boot] = max(frame.n, peer.answers.get(frame.boot, 0))
-        self._note_proof(peer, frame, now_us)
+        return peer
 
     def newcomers(self) -> list[Heard]:
         """Return, once, the stores that spoke and are not admitted."""
@@ -176,16 +190,30 @@ class Receiver:
         return heard
 
     def take(self) -> list[Intake]:
-        """Return what is to be applied now, at most one run of events a store. The caller must answer for each."""
+        """Return what is to be applied now, at most one run of events a store. The caller must answer for each.
+
+        Events that come in before it has done so are not among them; they are dropped, and sent again.
+        """
         return [
-            Intake(peer.cursor.store, peer.cursor.applied_seq, peer.cursor.applied_hash, peer.bodies, peer.hashes)
+            Intake(
+                store=peer.cursor.store,
+                prev_seq=peer.cursor.applied_seq,
+                prev_hash=peer.cursor.applied_hash,
+                bodies=list(peer.bodies),
+                hashes=list(peer.hashes),
+            )
             for peer in self._due.values()
             if peer.bodies
         ]
 
     def committed(self, intake: Intake, *, epoch: int, suspects: int) -> None:
-        """Note that an intake is durable."""
-        peer = self._peers[intake.store]
+        """Note that an intake is durable.
+
+        One that no longer follows the cursor, as the store was loaded anew meanwhile, changes nothing.
+        """
+        peer = self._peers.get(intake.store)
+        if peer is None or (peer.cursor.applied_seq, peer.cursor.applied_hash) != (intake.prev_seq, intake.prev_hash):
+            return
         for proof in peer.proofs:
             index = proof.head_seq - intake.first_seq
             if 0 <= index < len(intake.hashes) and intake.hashes[index] == proof.head_hash:
@@ -204,10 +232,10 @@ class Receiver:
 
     def failed(self, store: str) -> None:
         """Note that an intake could not be committed: no answer, so that it is sent again."""
-        peer = self._peers[store]
-        peer.settle(peer.cursor)
-        peer.answers.clear()
-        peer.refusals.clear()
+        if peer := self._peers.get(store):
+            peer.settle(peer.cursor)
+            peer.answers.clear()
+            peer.refusals.clear()
 
     def heard(self) -> list[Heard]:
         """Return what each store that spoke in this round last said of itself."""
@@ -241,36 +269,45 @@ class Receiver:
         ]
 
     def _hear(self, peer: _Peer, frame: frames.UpFrame, now_us: int) -> None:
+        known = peer.heard
+        first_hash = known.first_hash if known else GENESIS
         if isinstance(frame, frames.Hello):
             first_hash = frame.first_hash
-        else:
-            first_hash = peer.heard.first_hash if peer.heard else GENESIS
-        peer.heard = Heard(frame.store, frame.boot, frame.epoch, frame.head_seq, frame.head_hash, first_hash, now_us)
+        head_seq, head_hash = frame.head_seq, frame.head_hash
+        if known and known.head_seq > head_seq and (known.epoch, known.first_hash) == (frame.epoch, first_hash):
+            # A ledger's head never falls within an epoch: a frame that comes late does not hide what is missing.
+            head_seq, head_hash = known.head_seq, known.head_hash
+        peer.heard = Heard(frame.store, frame.boot, frame.epoch, head_seq, head_hash, first_hash, now_us)
+        if not peer.cursor.admitted:
+            self._newcomers[frame.store] = peer.heard
 
-    def _take_in(self, peer: _Peer, frame: frames.Events) -> None:
+    def _take_in(self, peer: _Peer, frame: frames.UpFrame) -> str:
+        """Take what is new in a frame. Returns why it is refused, or nothing."""
+        if isinstance(frame, frames.Hello):
+            return frames.OTHER_LEDGER if _is_other_ledger(peer.cursor, frame.first_hash) else ""
         if frame.first_seq > peer.tip_seq + 1:
             self.counts["gap"] += 1
             peer.gap_seq = max(peer.gap_seq, frame.first_seq)
-            return
+            return ""
         hashes = links(frame.prev_hash, frame.first_seq, frame.events)
         if hashes[-1] != frame.last_hash:
-            self.counts[frames.BYTES_DO_NOT_HASH] += 1
-            peer.refusals[frame.boot] = (frame.n, frames.BYTES_DO_NOT_HASH)
-            return
+            return frames.BYTES_DO_NOT_HASH
         if frame.first_seq == 1 and _is_other_ledger(peer.cursor, hashes[0]):
-            self.counts[frames.OTHER_LEDGER] += 1
-            peer.refusals[frame.boot] = (frame.n, frames.OTHER_LEDGER)
-            return
+            return frames.OTHER_LEDGER
+        self._append(peer, frame, hashes)
+        return ""
+
+    def _append(self, peer: _Peer, frame: frames.Events, hashes: list[bytes]) -> None:
+        """Put what is new behind the tip, if the frame's history is the same up to there."""
         known = peer.tip_seq - frame.first_seq + 1
-        if known >= len(hashes) or (known and hashes[known - 1] != peer.tip_hash):
-            self.counts["duplicate" if known >= len(hashes) else "misfit"] += 1
-            return
-        if not known and frame.prev_hash != peer.tip_hash:
+        if known >= len(hashes):
+            self.counts["duplicate"] += 1
+        elif (hashes[known - 1] if known else frame.prev_hash) != peer.tip_hash:
             self.counts["misfit"] += 1
-            return
-        peer.bodies += frame.events[known:]
-        peer.hashes += hashes[known:]
-        peer.tip_seq, peer.tip_hash = frame.last_seq, frame.last_hash
+        else:
+            peer.bodies += frame.events[known:]
+            peer.hashes += hashes[known:]
+            peer.tip_seq, peer.tip_hash = frame.last_seq, frame.last_hash
 
     def _note_proof(self, peer: _Peer, frame: frames.UpFrame, now_us: int) -> None:
         """Use the echoed token: the frame's head was read after that token was issued."""
@@ -280,7 +317,10 @@ class Receiver:
         if frame.head_seq == peer.cursor.applied_seq:
             if frame.head_hash == peer.cursor.applied_hash:
                 peer.fresh_us = issued_us
-        elif frame.head_seq > peer.cursor.applied_seq and len(peer.proofs) < PROOFS_KEPT:
+        elif frame.head_seq > peer.cursor.applied_seq:
+            if len(peer.proofs) >= PROOFS_KEPT:
+                # Thinned out, the list keeps near heads and far ones, and a place for the newest.
+                del peer.proofs[1::2]
             peer.proofs.append(_Proof(issued_us, frame.head_seq, frame.head_hash))
 
     def _token(self, now_us: int) -> str:
@@ -310,7 +350,8 @@ class Receiver:
             token=self._token(now_us),
             applied_seq=cursor.applied_seq,
             applied_hash=cursor.applied_hash,
-            want_from=cursor.applied_seq + 1 if peer.gap_seq > cursor.applied_seq + 1 else None,
+            # Also where the gap was closed within the round: what came after it was not kept.
+            want_from=cursor.applied_seq + 1 if peer.gap_seq > cursor.applied_seq else None,
             suspects=cursor.suspects,
         )
 
