@@ -93,7 +93,7 @@ class Shipper:
         self._link = Link.UNKNOWN
         self._reason = ""
         self._suspects = 0
-        self._newest_answered = 0
+        self._newest_answered = 1
         self._heard_s = now_s
         self._hello_due_s = now_s
         self._flight: deque[_Sent] = deque()
@@ -134,6 +134,8 @@ class Shipper:
         self._echo = frame.token
         self._heard_s = now_s
         if isinstance(frame, frames.Refused):
+            # It may be the events that are refused, while each hello is acknowledged: no window full each time.
+            self._window = 1
             self._set_link(Link.REFUSED, frame.reason)
         else:
             self._acknowledged(frame, now_s)
@@ -172,8 +174,10 @@ class Shipper:
         elif ack.applied_seq > self._acked_seq:
             self._progress(ack.applied_seq, now_s)
         if ack.want_from is not None and ack.n >= self._rewound_at_n:
-            # Answers to what was sent before the rewind still complain of the same gap.
+            # Answers to what was sent before the rewind still complain of the same gap. One frame closes it; were
+            # that one to get lost each time, the frames behind it would have the gap asked for without a pause.
             self._rewind()
+            self._window = 1
 
     def _progress(self, applied_seq: int, now_s: float) -> None:
         self._acked_seq = applied_seq
