@@ -66,7 +66,9 @@ def _option(param: TyperOption, ctx: Context) -> str:
     if param.secondary_opts:
         names += f" / {', '.join(param.secondary_opts)}"
     if not param.is_flag:
-        names += f" {param.metavar or param.type.get_metavar(param, ctx) or (param.name or '').upper()}"
+        kind = param.metavar or param.type.get_metavar(param, ctx) or (param.name or "").upper()
+        # Typer writes choices as `<json|console>`.
+        names += f" {kind.strip('<>')}"
     return names if len(min(param.opts, key=len)) == 2 else f"    {names}"
 
 

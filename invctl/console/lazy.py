@@ -61,7 +61,6 @@ class LazyGroup(TyperGroup):
             name=name,
             help=text,
             params=[*params, _version_option(name, version)] if version else [*params],
-            context_settings={"help_option_names": ["-h", "--help"]},
             rich_markup_mode=None,
         )
         self._table = table

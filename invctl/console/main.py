@@ -8,20 +8,21 @@ import io
 import os
 import select
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invctl.console.exits import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from typer.core import TyperGroup
+    from typer._click import Command
 
 
-def run(prog: str, build: Callable[[], TyperGroup], argv: Sequence[str] | None = None) -> int:
+def run(prog: str, build: Callable[[], Command], argv: Sequence[str] | None = None) -> int:
     """Run a command line: `argv`, by default the process's own. Returns the exit code.
 
-    `build` makes the group. What it imports is imported inside the funnel, so that Ctrl-C is quiet then, too.
+    `build` makes the group, or the only command. What it imports is imported inside the funnel, so that Ctrl-C is
+    quiet then, too.
     """
     thresholds = gc.get_threshold()
     # Start-up allocates much and drops nothing: at the default of 700 the collector costs 4 % of a command's time.
@@ -47,7 +48,7 @@ def run(prog: str, build: Callable[[], TyperGroup], argv: Sequence[str] | None =
     return code
 
 
-def _outcome(prog: str, build: Callable[[], TyperGroup], argv: list[str]) -> int:
+def _outcome(prog: str, build: Callable[[], Command], argv: list[str]) -> int:
     """Call the command, and tell what went wrong. Raises OSError only where our own output cannot be written."""
     # Loading Typer is most of a command's time, and Ctrl-C may come meanwhile.
     from typer import Exit  # noqa: PLC0415
@@ -55,7 +56,8 @@ def _outcome(prog: str, build: Callable[[], TyperGroup], argv: list[str]) -> int
     from invctl.console.style import wants_colour  # noqa: PLC0415
 
     try:
-        with build().make_context(prog, argv, color=wants_colour(sys.stdout)) as ctx:
+        context: dict[str, Any] = {"color": wants_colour(sys.stdout), "help_option_names": ["-h", "--help"]}
+        with build().make_context(prog, argv, **context) as ctx:
             ctx.command.invoke(ctx)
     except Exit as request:
         return request.exit_code

@@ -6,11 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.main import get_command
 
+from invctl.console.command import Command
 from invctl.console.failures import wanted_format
 from invctl.console.main import run
 from invctl.console.output import Format
 from tests.unit.console.shop.app import build
+from tests.unit.console.shop.listing import stock
 
 pytestmark = pytest.mark.cli
 
@@ -287,6 +291,7 @@ Arguments:
 Options:
       --reason REASON  Why. [default: correction]
       --for DURATION   How long.
+      --kind in|out    Which kind.
       --dry-run        Change nothing.
 
 Shared options:
@@ -304,6 +309,15 @@ def test_help_is_narrow_on_a_narrow_terminal(shop: Shop, monkeypatch: pytest.Mon
     _, out, _ = shop("--help")
     assert max(map(len, out.splitlines())) <= 52
     assert "json, ndjson" in out
+
+
+def test_a_lone_command(capsys: pytest.CaptureFixture[str]) -> None:
+    app = typer.Typer(add_completion=False)
+    app.command("stock", cls=Command)(stock)
+    assert run("stock", lambda: get_command(app), ["-q"]) == 0
+    assert capsys.readouterr().out == "MOUSE-001\nLAPTOP-001\n"
+    assert run("stock", lambda: get_command(app), ["-h"]) == 0
+    assert capsys.readouterr().out.startswith("Show what is there.\n\nUsage: stock [OPTIONS]\n")
 
 
 def test_version(shop: Shop) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ def adjust(
     notes: Annotated[list[str] | None, typer.Argument()] = None,
     reason: Annotated[str, typer.Option(help="Why.")] = "correction",
     hold_s: Annotated[int | None, typer.Option("--for", click_type=DURATION, help="How long.")] = None,
+    kind: Annotated[Literal["in", "out"] | None, typer.Option(help="Which kind.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,  # noqa: FBT002 - Typer's way
 ) -> None:
     """Correct the stock of a product.
@@ -27,7 +28,10 @@ def adjust(
         shop adjust MOUSE-001 -1 --reason damaged
         shop adjust MOUSE-001  3
     """
-    record = {"sku": sku, "quantity": quantity, "reason": reason, "hold_s": hold_s, "notes": notes, "dry_run": dry_run}
+    record = {"sku": sku, "quantity": quantity, "reason": reason, "hold_s": hold_s, "notes": notes} | {
+        "kind": kind,
+        "dry_run": dry_run,
+    }
     output(ctx).talk("Nobody else is at it.")
     output(ctx).result(record, message=f"Adjusted {sku} by {quantity}.", ident=sku)
 

@@ -1,0 +1,48 @@
+"""A daemon's status file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from invctl.runtime.status import read_status, write_status
+
+
+def test_it_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "status.json"
+    write_status(path, {"pid": 1, "store": "Ü"})
+    write_status(path, {"pid": 2})
+    assert read_status(path) == {"pid": 2}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.fault_tolerance
+@pytest.mark.parametrize("content", [b"", b'{"pid": 1', b"[1]", b"\xff\xfe", b"null"])
+def test_what_is_no_status(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "status.json"
+    assert read_status(path) is None
+    path.write_bytes(content)
+    assert read_status(path) is None
+
+
+@pytest.mark.fault_tolerance
+def test_a_reader_never_finds_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "status.json"
+    write_status(path, {"pid": 1})
+    found = []
+
+    def write_half(self: Path, text: str, encoding: str) -> None:
+        self.write_bytes(text[: len(text) // 2].encode(encoding))
+        found.append(read_status(path))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(OSError, match="No space left"):
+        write_status(path, {"pid": 2, "more": "x" * 100})
+    assert [*found, read_status(path)] == [{"pid": 1}, {"pid": 1}]
+
+
+def test_only_json_is_a_status(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_status(tmp_path / "status.json", {"age_s": float("inf")})
+    assert json.dumps(read_status(tmp_path / "status.json")) == "null"
