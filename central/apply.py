@@ -1,43 +1,34 @@
-"""Apply what the stores sent: one transaction for all of them, in bulk statements."""
+"""Apply what the stores sent: one transaction for all of them, in bulk statements.
+
+The shard's row is locked first, and the cursors and levels are read inside that transaction: so a level's version is
+compared and set at once, and whoever holds an older fence commits nothing. A database alone may run several of these
+at a time, one for each shard.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from invctl.errors import WrongStateError
+from central import facts
+from central.advance import CursorMovedError, bind_stores, check_cursors, move_cursors, note_fresh
+from central.archive import archive_runs, levels_in_archive
+from central.cursors import note_heard
+from central.database import now_us, writing
+from central.fence import lock_and_check
+from central.rows import count_suspects, keys_of, load, save
+from central.state import StoreState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
-    from invctl.model.stock import StockLevel
+    from central.doubt import Doubt
+    from central.facts import Facts
+    from central.state import Drift
     from invctl.sync.receiver import Heard, Intake
 
-
-class CursorMovedError(WrongStateError):
-    """The cursor of a store is not where it was believed to be; `details["store"]` names it."""
-
-    code = "cursor_moved"
-
-
-class Doubt(NamedTuple):
-    """A SKU that became suspect, by which event, and why."""
-
-    sku: str
-    seq: int
-    reason: str
-
-
-class Drift(NamedTuple):
-    """A version conflict: central's own row (`had`, None: none) was not what its archive says (`archived`).
-
-    It was rebuilt from the archive in the same transaction. Worth an alert.
-    """
-
-    sku: str
-    had: StockLevel | None
-    archived: StockLevel
+__all__ = ["Applied", "CursorMovedError", "apply_intakes"]
 
 
 class Applied(NamedTuple):
@@ -85,4 +76,51 @@ def apply_intakes(
             UnreachableError from the commit itself it may have been, and the next try says CursorMovedError.
 
     """
-    raise NotImplementedError
+    runs = {
+        intake.store: [facts.read(seq, body) for seq, body in enumerate(intake.bodies, intake.first_seq)]
+        for intake in intakes
+    }
+    with writing(engine) as connection:
+        position = lock_and_check(connection, shard, fence)
+        applied = _apply(connection, shard, position, intakes, runs) if intakes else []
+        if heard:
+            note_heard(connection, heard)
+        if fresh:
+            note_fresh(connection, fresh)
+        connection.commit()
+    return applied
+
+
+def _apply(
+    connection: Connection, shard: int, position: int, intakes: Sequence[Intake], runs: Mapping[str, list[Facts]]
+) -> list[Applied]:
+    epochs = check_cursors(connection, shard, intakes)
+    states = {store: StoreState(epoch) for store, epoch in epochs.items()}
+    load(connection, states, {store: keys_of(run) for store, run in runs.items()})
+    now = now_us(connection)
+    for intake in intakes:
+        state, run = states[intake.store], runs[intake.store]
+        if odd := state.misses(run):
+            for sku, archived in levels_in_archive(connection, intake.store, odd).items():
+                state.rebuild(sku, archived)
+        for seq, item in enumerate(run, intake.first_seq):
+            state.take(seq, item)
+    first_positions = archive_runs(connection, shard, position, intakes, runs, now)
+    save(connection, states, now)
+    bind_stores(connection, intakes, states)
+    move_cursors(connection, intakes, states, now)
+    suspects = count_suspects(connection, runs)
+    return [
+        Applied(
+            store=intake.store,
+            epoch=states[intake.store].epoch,
+            suspects=suspects.get(intake.store, 0),
+            last_seq=intake.last_seq,
+            events=len(intake.bodies),
+            positions=(first, first + len(intake.bodies) - 1),
+            applied_us=now,
+            doubts=tuple(states[intake.store].marked.values()),
+            drifts=tuple(states[intake.store].drifts),
+        )
+        for intake, first in zip(intakes, first_positions, strict=True)
+    ]

@@ -1,0 +1,91 @@
+"""The archive: every store's events, byte for byte, as they came."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select, update
+
+from central import facts, tables
+from invctl.model.stock import EMPTY, StockLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from central.facts import Facts
+    from invctl.sync.receiver import Intake
+
+ROWS_FETCHED_MAX = 500
+# Looking for so many names in the bytes costs less than reading the bytes.
+_NEEDLES_MAX = 20
+
+
+def archive_runs(
+    connection: Connection,
+    shard: int,
+    position: int,
+    intakes: Sequence[Intake],
+    runs: Mapping[str, list[Facts]],
+    now: int,
+) -> list[int]:
+    """Archive the bytes at the next positions of the shard's stream; return the first position of each intake."""
+    rows = []
+    first_positions = []
+    for intake in intakes:
+        first_positions.append(position + 1)
+        bytes_of = zip(intake.bodies, intake.hashes, runs[intake.store], strict=True)
+        for seq, (body, event_hash, item) in enumerate(bytes_of, intake.first_seq):
+            position += 1
+            rows.append(
+                {
+                    "store": intake.store,
+                    "seq": seq,
+                    "event_id": item.event_id,
+                    "type": item.type,
+                    "time_us": item.time_us,
+                    "hash": event_hash,
+                    "shard": shard,
+                    "position": position,
+                    "applied_us": now,
+                    "body": body,
+                }
+            )
+    connection.execute(insert(tables.archive), rows)
+    connection.execute(update(tables.shards).where(tables.shards.c.shard == shard).values(position=position))
+    return first_positions
+
+
+def levels_in_archive(connection: Connection, store: str, skus: Collection[str]) -> dict[str, StockLevel]:
+    """Return what a store's archive says of these SKUs, by the last event that moves each.
+
+    Reads backwards, event by event, and no further than it has to.
+    """
+    missing = set(skus)
+    found: dict[str, StockLevel] = {}
+    for seq, body in _backwards(connection, store):
+        if _may_name(body, missing):
+            for entry in reversed(facts.read(seq, body).event.lines):
+                if entry.sku in missing:
+                    found[entry.sku] = entry.level
+                    missing.remove(entry.sku)
+            if not missing:
+                break
+    return found | dict.fromkeys(missing, EMPTY)
+
+
+def _backwards(connection: Connection, store: str) -> Iterator[tuple[int, bytes]]:
+    columns = tables.archive.c
+    result = connection.execution_options(yield_per=ROWS_FETCHED_MAX).execute(
+        select(columns.seq, columns.body).where(columns.store == store).order_by(columns.seq.desc())
+    )
+    with result:
+        for row in result:
+            yield row.seq, row.body
+
+
+def _may_name(body: bytes, skus: Collection[str]) -> bool:
+    """Say whether these bytes may have a line of one of these SKUs, without reading them."""
+    # In an escaped text a SKU may be spelled otherwise.
+    return len(skus) > _NEEDLES_MAX or b"\\" in body or any(sku.encode() in body for sku in skus)
