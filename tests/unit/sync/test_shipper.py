@@ -468,7 +468,7 @@ def test_silence_stops_events_and_an_answer_brings_them_back() -> None:
     assert store.state.link is Link.UNKNOWN
     assert store.events(1.0) == []
     store.ack(hello, 0)
-    assert store.state.link is Link.UP
+    assert store.state == (0, Link.UP, "", 0)
     assert runs(store.events()) == [(1, 5)]
 
 
