@@ -1,0 +1,57 @@
+"""Empty head office's database. The stores' ledgers are the truth: everything comes back from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import delete, func, select, update
+
+from central import tables
+from central.database import writing
+from invctl.model.chain import GENESIS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+class Forgotten(NamedTuple):
+    """How much was there before."""
+
+    events: int
+    levels: int
+    reservations: int
+
+
+def reset_central(engine: Engine, *, forget_stores: bool = False, dry_run: bool = False) -> Forgotten:
+    """Forget every event and what came of it; no central may run.
+
+    Which stores are admitted, and to which ledger, stays unless `forget_stores`. Positions go on where they were, so
+    that a tail which was cut off does not take new events for old ones.
+    """
+    with writing(engine) as connection:
+        counts = (
+            connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (tables.archive, tables.levels, tables.reservations)
+        )
+        forgotten = Forgotten(*counts)
+        for table in (
+            tables.suspects,
+            tables.reservation_lines,
+            tables.reservations,
+            tables.levels,
+            tables.products,
+            tables.archive,
+        ):
+            connection.execute(delete(table))
+        if forget_stores:
+            connection.execute(delete(tables.cursors))
+            connection.execute(delete(tables.stores))
+        else:
+            connection.execute(
+                update(tables.cursors).values(
+                    epoch=1, applied_seq=0, applied_hash=GENESIS, applied_us=None, fresh_us=None
+                )
+            )
+        if dry_run:
+            connection.rollback()
+    return forgotten

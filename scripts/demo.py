@@ -1,0 +1,184 @@
+"""The whole system at work on this machine: a broker, three stores, head office, and clerks."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Context, Exit, Option
+
+from invctl.clock import SystemClock
+from invctl.console.command import output
+from invctl.errors import InventoryError
+from scripts.chain.broker import start_broker
+from scripts.chain.catalogue import catalogue
+from scripts.chain.command import run_script
+from scripts.chain.folder import ChainFolder
+from scripts.chain.runner import ROOT, ChainRunner
+from scripts.chain.verdict import ask_for_proof, holds, print_proof
+from scripts.chain.workspace import Workspace, clear_leftovers
+from scripts.seed import seed_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from invctl.console.output import Output
+    from scripts.chain.broker import Broker
+    from scripts.chain.processes import Child
+
+RATE_EACH = 8.0
+LOOK_EVERY_S = 0.25
+CLERKS_TIMEOUT_S = 30.0
+DRAIN_TIMEOUT_S = 60.0
+
+
+class Demo:
+    """One run, in its workspace."""
+
+    def __init__(self, workspace: Workspace, out: Output, broker: Broker) -> None:
+        """Seed the stores."""
+        self._workspace = workspace
+        self._out = out
+        self._broker = broker
+        self.chain = ChainFolder(workspace.path)
+        self.homes = [self._seeded(number) for number in range(3)]
+        self.runner = ChainRunner(self.chain, workspace.processes, broker, f"demo-{secrets.token_hex(4)}")
+        self._clerks: list[Child] = []
+
+    def start(self) -> None:
+        """Start head office, the daemons and the clerks."""
+        self.runner.start_central()
+        for home in self.homes:
+            self.runner.start_courier(home.name, [home])
+        self.runner.wait_for_links()
+        for number, home in enumerate(self.homes):
+            self._clerks.append(
+                self._workspace.processes.start(
+                    [
+                        sys.executable,
+                        "-P",
+                        "-m",
+                        "scripts.chain.clerks",
+                        str(home),
+                        "--rate",
+                        str(RATE_EACH),
+                        "--seed",
+                        str(number),
+                    ],
+                    name=f"clerk-{home.name}",
+                    env=self.runner.environ,
+                )
+            )
+
+    def end(self) -> None:
+        """Let the clerks go home, and everything arrive."""
+        for clerk in self._clerks:
+            clerk.ask_to_end()
+        for clerk in self._clerks:
+            clerk.stop(CLERKS_TIMEOUT_S)
+        self.runner.drain(DRAIN_TIMEOUT_S)
+        for clerk in self._clerks:
+            if "unexpected" in (tail := clerk.log_tail(3)):
+                self._out.talk(f"{clerk.name}: {tail}")
+
+    def check(self) -> None:
+        """Raise InventoryError when a process ended by itself."""
+        ended = self.runner.ended() + [clerk.name for clerk in self._clerks if not clerk.alive()]
+        if ended:
+            raise InventoryError(f"{', '.join(ended)} ended by itself: {self.runner.last_words()}")
+
+    def _seeded(self, number: int) -> Path:
+        wanted = catalogue()[number]
+        home = self.chain.home(wanted.store)
+        seed_store(home, wanted)
+        return home
+
+
+def demo(
+    ctx: Context,
+    headless: Annotated[bool, Option("--headless", help="No screen: run, and print the proof alone.")] = False,
+    seconds: Annotated[float, Option("--seconds", min=1, help="End after so long; by default only with q.")] = 0,
+    keep: Annotated[bool, Option("--keep", help="Keep the run's folder, with its databases and logs.")] = False,
+) -> None:
+    """Run three stores and head office on this machine, live, and prove that nothing was lost.
+
+    Example: scripts/demo --headless --seconds 10 -o json
+    """
+    out = output(ctx)
+    live = not headless and sys.stdout.isatty() and sys.stdin.isatty()
+    for left in clear_leftovers():
+        out.talk(f"cleared what a killed run left in {left.path}")
+    stop = _on_signals()
+    with Workspace.create("demo", keep=keep) as workspace:
+        broker = start_broker(workspace.processes, workspace.path, os.environ, out.talk)
+        out.talk(f"broker: {broker.description}")
+        run = Demo(workspace, out, broker)
+        run.start()
+        since_us, began_s = SystemClock().now_us(), time.monotonic()
+        until_s = began_s + (seconds or (float("inf") if live else 10.0))
+        if live:
+            _watch(run, broker, stop, until_s)
+        else:
+            _wait(run, stop, until_s)
+        ran_s = time.monotonic() - began_s
+        out.talk("clerks go home; everything drains ...")
+        run.end()
+        proof = ask_for_proof(
+            run.chain, run.runner.environ, since_us=since_us, broker=broker.description, seconds=ran_s
+        )
+        print_proof(out, proof)
+        if keep:
+            out.talk(f"kept in {workspace.path}")
+    raise Exit(0 if holds(proof) else 1)
+
+
+def _on_signals() -> Callable[[], bool]:
+    """Let Ctrl-C and SIGTERM end the run as q does. Returns what tells whether one came."""
+    came = False
+
+    def note(_number: int, _frame: object) -> None:
+        nonlocal came
+        came = True
+
+    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGTERM, note)
+    return lambda: came
+
+
+def _wait(run: Demo, stop: Callable[[], bool], until_s: float) -> None:
+    while not stop() and time.monotonic() < until_s:
+        run.check()
+        time.sleep(LOOK_EVERY_S)
+
+
+def _watch(run: Demo, broker: Broker, stop: Callable[[], bool], until_s: float) -> None:
+    from scripts.chain.screen import Screen  # noqa: PLC0415 - a headless run needs no screen
+    from scripts.chain.watch import Watch  # noqa: PLC0415
+
+    began_s = time.monotonic()
+    watch = Watch(run.homes, run.chain.central_database)
+    with Screen(f"invctl demo, over {broker.description}", _hints(run)) as screen:
+        while not stop() and time.monotonic() < until_s:
+            run.check()
+            watch.look()
+            screen.show(time.monotonic() - began_s, watch.stores, watch.latest)
+            if screen.ended(LOOK_EVERY_S):
+                break
+    watch.close()
+
+
+def _hints(run: Demo) -> list[str]:
+    return [
+        f"export PATH={ROOT / '.venv' / 'bin'}:$PATH INVCTL_HOME={run.homes[0]} INVCENTRAL_HOME={run.chain.central}",
+        "invctl reserve MOUSE-001=2 --order MINE; invctl reservations; invctl stock",
+        "invcentral stock MOUSE-001; invcentral tail --store downtown",
+    ]
+
+
+if __name__ == "__main__":
+    run_script("demo", demo)
