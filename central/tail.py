@@ -1,26 +1,37 @@
 """What central committed, as one stream a shard: read from any point, it misses nothing.
 
 Positions are counted in the shard's row, which each apply locks, so they become visible in order and without holes.
+(A sequence of the database would not do: who draws a number first may commit last.)
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import func, or_, select
+
+from central import facts, tables
+from central.rows import keys_of
+from invctl.clock import format_time
+from invctl.errors import InvalidValueError
+from invctl.model.events import MalformedEventError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 Positions = dict[int, int]
 PAGE_EVENTS_MAX = 1000
+TYPE_PREFIX = "inventory."
 
 
 class TailEvent(NamedTuple):
     """An event as central committed it.
 
-    `event_id`, `type` and `time_us` are None, and `event` is None, where they could not be read; then only `body`
-    tells. `time_us` is the store's clock, `applied_us` central's.
+    `event_id`, `type` and `time_us` are None where they cannot be read, `event` (the CloudEvent) where it is not one
+    of ours; then only `body` tells. `time_us` is the store's clock, `applied_us` central's.
     """
 
     shard: int
@@ -36,8 +47,22 @@ class TailEvent(NamedTuple):
     event: dict[str, Any] | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as a JSON value, instants in RFC 3339."""
-        raise NotImplementedError
+        """Return it as a JSON value, instants in RFC 3339. Where the event cannot be read, `body` has its bytes."""
+        shown = {
+            "shard": self.shard,
+            "position": self.position,
+            "store": self.store,
+            "seq": self.seq,
+            "id": self.event_id,
+            "type": self.type,
+            "time": None if self.time_us is None else format_time(self.time_us),
+            "applied_at": format_time(self.applied_us),
+            "hash": self.hash.hex(),
+            "event": self.event,
+        }
+        if self.event is None:
+            shown["body"] = self.body.decode(errors="backslashreplace")
+        return shown
 
 
 class TailPage(NamedTuple):
@@ -62,30 +87,129 @@ def read_tail(
 ) -> TailPage:
     """Return what was committed after these positions (a shard that is not named: from its start).
 
-    Looks at `limit` events at the most, and returns those that fit the filters; an empty filter fits all. A type
-    fits also without its `inventory.`. In commit order within a shard; shards are merged by the time of commit.
+    Looks at `limit` positions of each shard at the most, and returns the events there that fit the filters; an empty
+    filter fits all. A type may be written without its `inventory.`, and without its end: `reservation` fits
+    `inventory.reservation.created`. In commit order within a shard; shards are merged by the time of commit.
     """
-    raise NotImplementedError
+    latest = latest_positions(connection)
+    found: list[TailEvent] = []
+    reached: Positions = {}
+    for shard, last in latest.items():
+        # A position beyond the last one is of a database that was since restored or made anew: go on from its end.
+        start = min(max(after.get(shard, 0), _before_first(connection, shard, last)), last)
+        reached[shard] = min(start + limit, last)
+        found += _events_between(connection, shard, start, reached[shard], _filters(stores, types))
+    if skus:
+        wanted = set(skus)
+        found = [item for item in found if keys_of([facts.read(item.seq, item.body)]).skus & wanted]
+    return TailPage(_merged(found), reached, any(reached[shard] < last for shard, last in latest.items()))
 
 
 def latest_positions(connection: Connection) -> Positions:
     """Return the last position of each shard: from there, a tail shows only what is still to come."""
-    raise NotImplementedError
+    table = tables.shards.c
+    rows = connection.execute(select(table.shard, table.position).order_by(table.shard))
+    return {row.shard: row.position for row in rows}
 
 
 def positions_before(connection: Connection, since_us: int) -> Positions:
     """Return, for each shard, the position after which a tail shows all that was committed at `since_us` or later.
 
-    By central's clock; exact as long as that clock does not run back.
+    By central's clock; exact as long as that clock does not run back. Looks at a few rows only, by bisection.
     """
-    raise NotImplementedError
+    positions = {}
+    for shard, last in latest_positions(connection).items():
+        low, high = _before_first(connection, shard, last), last
+        while low < high:
+            middle = (low + high + 1) // 2
+            if _applied_us(connection, shard, middle) < since_us:
+                low = middle
+            else:
+                high = middle - 1
+        positions[shard] = low
+    return positions
 
 
 def format_positions(positions: Mapping[int, int]) -> str:
     """Write positions for `--from`: `1234` where there is one shard, else `0:1234,1:88`."""
-    raise NotImplementedError
+    if list(positions) == [0]:
+        return str(positions[0])
+    return ",".join(f"{shard}:{position}" for shard, position in sorted(positions.items()))
 
 
 def parse_positions(text: str) -> Positions:
     """Read what `format_positions` wrote. Raises InvalidValueError."""
-    raise NotImplementedError
+    positions: Positions = {}
+    for part in text.split(","):
+        shard, _, position = part.rpartition(":")
+        if not position.isdecimal() or not (shard.isdecimal() or part == text == position):
+            raise InvalidValueError(f"{text!r} is not a position", hint="such as 1234, or 0:1234,1:88 for two shards")
+        positions[int(shard or 0)] = int(position)
+    return positions
+
+
+def _filters(stores: Collection[str], types: Collection[str]) -> list[ColumnElement[bool]]:
+    table = tables.archive.c
+    filters: list[ColumnElement[bool]] = []
+    if stores:
+        filters.append(table.store.in_(list(stores)))
+    if types:
+        full = [TYPE_PREFIX + name.removeprefix(TYPE_PREFIX) for name in types]
+        families = [table.type.startswith(name + ".", autoescape=True) for name in full]
+        filters.append(or_(table.type.in_(full), *families))
+    return filters
+
+
+def _events_between(
+    connection: Connection, shard: int, after: int, upto: int, filters: list[ColumnElement[bool]]
+) -> list[TailEvent]:
+    table = tables.archive.c
+    rows = connection.execute(
+        select(
+            table.position,
+            table.store,
+            table.seq,
+            table.event_id,
+            table.type,
+            table.time_us,
+            table.applied_us,
+            table.hash,
+            table.body,
+        )
+        .where(table.shard == shard, table.position > after, table.position <= upto, *filters)
+        .order_by(table.position)
+    )
+    return [TailEvent(shard, *row.tuple(), event=_document(row.body)) for row in rows]
+
+
+def _document(body: bytes) -> dict[str, Any] | None:
+    try:
+        parse(body)
+    except MalformedEventError:
+        return None
+    document: dict[str, Any] = json.loads(body)
+    return document
+
+
+def _merged(found: list[TailEvent]) -> list[TailEvent]:
+    """Merge the shards by the time of commit. A clock that was set back does not change the order within a shard."""
+    newest: dict[int, int] = {}
+    keys = []
+    for item in found:
+        newest[item.shard] = max(newest.get(item.shard, 0), item.applied_us)
+        keys.append(newest[item.shard])
+    order = sorted(range(len(found)), key=keys.__getitem__)
+    return [found[index] for index in order]
+
+
+def _before_first(connection: Connection, shard: int, last: int) -> int:
+    """Return the position before the first event of a shard: after a reset, its positions go on where they were."""
+    table = tables.archive.c
+    first = connection.execute(select(func.min(table.position)).where(table.shard == shard)).scalar()
+    return last if first is None else int(first) - 1
+
+
+def _applied_us(connection: Connection, shard: int, position: int) -> int:
+    table = tables.archive.c
+    found = connection.execute(select(table.applied_us).where(table.shard == shard, table.position == position))
+    return int(found.scalar_one())
