@@ -52,6 +52,6 @@ def reset_central(engine: Engine, *, forget_stores: bool = False, dry_run: bool 
                     epoch=1, applied_seq=0, applied_hash=GENESIS, applied_us=None, fresh_us=None
                 )
             )
-        if dry_run:
-            connection.rollback()
+        if not dry_run:
+            connection.commit()
     return forgotten

@@ -95,10 +95,9 @@ def _reset_store(home: Path, *, dry_run: bool) -> dict[str, Any]:
 
 
 def _reset_central(chain: ChainFolder, *, forget_stores: bool, dry_run: bool) -> dict[str, Any]:
-    from central.settings import LOCK_FILE as CENTRAL_LOCK_FILE  # noqa: PLC0415
-
     from central.database import open_database  # noqa: PLC0415 - a store's reset needs no SQLAlchemy
     from central.reset import reset_central  # noqa: PLC0415
+    from central.settings import LOCK_FILE as CENTRAL_LOCK_FILE  # noqa: PLC0415
     from invctl.clock import SystemClock  # noqa: PLC0415
 
     url = os.environ.get("INVCENTRAL_DATABASE_URL") or chain.central_database

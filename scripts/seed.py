@@ -34,7 +34,7 @@ _COLUMNS = [
 
 
 def seed_store(home: Path, wanted: SeedStore) -> dict[str, Any]:
-    """Open a store in `home` if need be, and stock it. Returns what was done, with `seeded` saying yes, no or why not."""
+    """Open a store in `home` if need be, and stock it. Returns what was done; `seeded` says whether, or why not."""
     try:
         ledger = Ledger.open(home)
     except NotFoundError:
