@@ -53,7 +53,7 @@ def in_words(proof: Mapping[str, Any]) -> str:
     verdict = "central equals every store, byte for byte" if proof["equal"] else "CENTRAL DIFFERS FROM THE STORES"
     lines = (
         f"Proof, from the reopened databases: {verdict}.",
-        f"  {proof['events_committed']} events of {proof['stores']} stores committed, {proof['events_applied']} applied",
+        f"  {proof['events_committed']} events of {proof['stores']} stores, {proof['events_applied']} at head office",
         f"  {proof['lost']} lost, {proof['applied_twice']} applied twice, {proof['oversold']} units oversold",
         f"  store to head office in {latency['p50']} ms (median), {latency['p99']} ms (99th percentile)",
         f"  over {proof['broker']}, in {proof['seconds']} s",

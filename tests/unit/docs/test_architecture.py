@@ -20,9 +20,9 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "architecture.md"
 def ledger_diagram() -> str:
     connection = apsw.Connection(":memory:")
     migrate(connection)
-    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+    listed = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").fetchall()
     entities, relations = [], []
-    for table in tables:
+    for table in [str(name) for (name,) in listed]:
         foreign = {row[3]: row[2] for row in connection.execute(f"PRAGMA foreign_key_list({table})")}
         columns = []
         for _, name, type_, _, _, key in connection.execute(f"PRAGMA table_info({table})"):
@@ -39,8 +39,9 @@ def central_diagram() -> str:
         for each in table.columns:
             type_ = {"BIGINT": "INTEGER", "BLOB": "BLOB"}.get(str(each.type), str(each.type))
             columns.append(column(type_, each.name, primary=each.primary_key, foreign=bool(each.foreign_keys)))
-            for key in each.foreign_keys:
-                relations.append(f"    {key.column.table.name} ||--o{{ {table.name} : {each.name}")
+            relations += [
+                f"    {key.column.table.name} ||--o{{ {table.name} : {each.name}" for key in each.foreign_keys
+            ]
         entities.append(entity(table.name, columns))
     return "\n".join(["erDiagram", *sorted(relations), *entities])
 
@@ -71,5 +72,6 @@ def test_the_entity_diagram_is_the_schema(name: str) -> None:
 if __name__ == "__main__":
     text = DOCUMENT.read_text(encoding="utf-8")
     for each, draw in DIAGRAMS.items():
-        text = block(each).sub(lambda match, drawn=draw(): match[1] + drawn + match[3], text)
+        before, after = block(each).split(text)[0], block(each).split(text)[-1]
+        text = f"{before}<!-- diagram: {each} -->\n```mermaid\n{draw()}\n```{after}"
     DOCUMENT.write_text(text, encoding="utf-8")

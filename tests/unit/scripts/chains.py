@@ -12,7 +12,6 @@ from central.fence import mint
 from central.migrations import migrate
 from central.shards import found
 from central.stores import register_newcomers
-from invctl.clock import ManualClock
 from invctl.ledger import adjustments, reservations
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.outbox import LedgerOutbox
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Engine
+
+    from invctl.clock import ManualClock
 
 
 def traded_chain(folder: Path, clock: ManualClock) -> ChainFolder:

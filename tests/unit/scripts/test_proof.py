@@ -88,8 +88,9 @@ def test_an_event_whose_bytes_differ_is_lost(chain: ChainFolder) -> None:
 def test_an_event_archived_under_two_seqs_is_applied_twice(chain: ChainFolder) -> None:
     at_central(
         chain,
-        "INSERT INTO archive SELECT store, seq + 1, event_id, type, time_us, hash, shard, position + 1000, applied_us, body"
-        " FROM archive WHERE store = 'downtown' AND seq = (SELECT max(seq) FROM archive WHERE store = 'downtown')",
+        "INSERT INTO archive SELECT store, seq + 1, event_id, type, time_us, hash, shard, position + 1000,"
+        " applied_us, body FROM archive WHERE store = 'downtown'"
+        " AND seq = (SELECT max(seq) FROM archive WHERE store = 'downtown')",
     )
     proof = proof_of(chain)
     assert (proof.lost, proof.applied_twice, proof.equal, proof.holds) == (0, 1, False, False)
