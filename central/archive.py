@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
@@ -12,7 +12,7 @@ from invctl.model.stock import EMPTY, StockLevel
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from central.facts import Facts
     from invctl.sync.receiver import Intake
@@ -75,11 +75,17 @@ def levels_in_archive(connection: Connection, store: str, skus: Collection[str])
     return found | dict.fromkeys(missing, EMPTY)
 
 
+def read_archive(connection: Connection, store: str) -> Iterator[Row[*tuple[Any, ...]]]:
+    """Yield a store's archived events from the first on, without holding them all."""
+    query = select(tables.archive).where(tables.archive.c.store == store).order_by(tables.archive.c.seq)
+    with connection.execute(query.execution_options(yield_per=ROWS_FETCHED_MAX)) as rows:
+        yield from rows
+
+
 def _backwards(connection: Connection, store: str) -> Iterator[tuple[int, bytes]]:
     columns = tables.archive.c
-    result = connection.execution_options(yield_per=ROWS_FETCHED_MAX).execute(
-        select(columns.seq, columns.body).where(columns.store == store).order_by(columns.seq.desc())
-    )
+    query = select(columns.seq, columns.body).where(columns.store == store).order_by(columns.seq.desc())
+    result = connection.execute(query.execution_options(yield_per=ROWS_FETCHED_MAX))
     with result:
         for row in result:
             yield row.seq, row.body

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select, Table
 
     from central.facts import Facts
+    from invctl.model.reservation import Reservation
 
 
 _level, _held = tables.levels.c, tables.reservations.c
@@ -86,6 +87,19 @@ def save(connection: Connection, states: Mapping[str, StoreState], now: int) -> 
     _save_suspects(connection, states, now)
 
 
+def reservation_columns(item: Reservation) -> dict[str, Any]:
+    """Return what a reservation's row holds beside its key."""
+    return {
+        "status": item.status,
+        "order_id": item.order,
+        "clerk": item.clerk,
+        "created_us": parse_time(item.created_at),
+        "expires_us": parse_time(item.expires_at),
+        "ended_us": parse_time(item.ended_at) if item.ended_at else None,
+        "seq": item.seq,
+    }
+
+
 def count_suspects(connection: Connection, stores: Iterable[str]) -> dict[str, int]:
     """Return how many SKUs of each of these stores are in doubt."""
     table = tables.suspects.c
@@ -118,18 +132,7 @@ def _save_reservations(connection: Connection, states: Mapping[str, StoreState])
     for store, state in states.items():
         for key, item in state.reservations.items():
             identity = {"store": store, "reservation": key}
-            rows.append(
-                {
-                    **identity,
-                    "status": item.status,
-                    "order_id": item.order,
-                    "clerk": item.clerk,
-                    "created_us": parse_time(item.created_at),
-                    "expires_us": parse_time(item.expires_at),
-                    "ended_us": parse_time(item.ended_at) if item.ended_at else None,
-                    "seq": item.seq,
-                }
-            )
+            rows.append({**identity, **reservation_columns(item)})
             lines += [{**identity, "line": line, **entry._asdict()} for line, entry in enumerate(item.lines)]
             sizes.append({"of_store": store, "of_reservation": key, "size": len(item.lines)})
     if not rows:

@@ -163,23 +163,28 @@ def _filters(stores: Collection[str], types: Collection[str]) -> list[ColumnElem
 def _events_between(
     connection: Connection, shard: int, after: int, upto: int, filters: list[ColumnElement[bool]]
 ) -> list[TailEvent]:
-    table = tables.archive.c
-    rows = connection.execute(
-        select(
-            table.position,
-            table.store,
-            table.seq,
-            table.event_id,
-            table.type,
-            table.time_us,
-            table.applied_us,
-            table.hash,
-            table.body,
-        )
-        .where(table.shard == shard, table.position > after, table.position <= upto, *filters)
-        .order_by(table.position)
+    table = tables.archive
+    query = (
+        select(table)
+        .where(table.c.shard == shard, table.c.position > after, table.c.position <= upto, *filters)
+        .order_by(table.c.position)
     )
-    return [TailEvent(shard, *row.tuple(), event=_document(row.body)) for row in rows]
+    return [
+        TailEvent(
+            shard=row.shard,
+            position=row.position,
+            store=row.store,
+            seq=row.seq,
+            event_id=row.event_id,
+            type=row.type,
+            time_us=row.time_us,
+            applied_us=row.applied_us,
+            hash=row.hash,
+            body=row.body,
+            event=_document(row.body),
+        )
+        for row in connection.execute(query)
+    ]
 
 
 def _document(body: bytes) -> dict[str, Any] | None:

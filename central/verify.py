@@ -1,15 +1,37 @@
-"""Verify central against its own archive: the hash chain from the first event, and what its replay comes to."""
+"""Verify central against its own archive: the hash chain from the first event, and what its replay comes to.
+
+The archive is read once, event by event, beside the store's reservations in the order of their last events. So each
+reservation is compared when its last event passes, and what is kept at a time is the store's SKUs and the
+reservations that are open at that point of its history.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sqlalchemy import select
+
+from central import facts, tables
+from central.archive import read_archive
+from central.reservation_rows import ReservationRows, comparable
+from invctl.errors import NotFoundError
+from invctl.model.chain import GENESIS, link
+from invctl.model.projection import Projection
+from invctl.model.stock import EMPTY, StockLevel
+
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
+
+    from invctl.model.projection import Product
+
+NAMED_MAX = 100
 
 
 class Difference(NamedTuple):
-    """Something that central's tables say otherwise than its archive. `what` is `chain`, `level`, `product` ..."""
+    """Something that central's tables say otherwise than its archive, or the archive otherwise than its own hashes.
+
+    `what` is `archive`, `chain`, `level`, `product`, `reservation` or `cursor`; `key` says which.
+    """
 
     what: str
     key: str
@@ -18,7 +40,11 @@ class Difference(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """What verifying one store came to. `differences` are central's fault, `findings` the store's."""
+    """What verifying one store came to, up to `seq` and `hash` (hexadecimal).
+
+    `differences` are central's fault; `findings` the store's, such as a level below zero that its own events state.
+    The first NAMED_MAX of each are named.
+    """
 
     store: str
     events: int
@@ -34,12 +60,124 @@ class Verification(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON value."""
-        raise NotImplementedError
+        return {**self._asdict(), "differences": [each._asdict() for each in self.differences], "ok": self.ok}
 
 
 def verify_store(connection: Connection, store: str) -> Verification:
-    """Replay a store's archive and compare. Reads event by event: memory goes with the store's SKUs, not its events.
+    """Replay a store's archive and compare. Use a transaction of `central.database.reading`: it takes a while.
 
     Raises NotFoundError where the store is not known.
     """
-    raise NotImplementedError
+    cursor = connection.execute(select(tables.cursors).where(tables.cursors.c.store == store)).one_or_none()
+    if cursor is None:
+        raise NotFoundError(f"there is no store {store}", hint="invcentral stores list", store=store)
+    replay = _Replay(connection, store)
+    for row in read_archive(connection, store):
+        replay.take(row)
+    replay.finish()
+    replay.compare("cursor", "applied_seq", replay.seq, cursor.applied_seq)
+    replay.compare("cursor", "applied_hash", replay.hash.hex(), cursor.applied_hash.hex())
+    replay.compare("cursor", "epoch", replay.epoch, cursor.epoch)
+    return Verification(store, replay.events, replay.seq, replay.hash.hex(), replay.differences, replay.findings)
+
+
+class _Replay:
+    """One pass through a store's archive."""
+
+    def __init__(self, connection: Connection, store: str) -> None:
+        self.differences: list[Difference] = []
+        self.findings: list[str] = []
+        self.events = 0
+        self.seq = 0
+        self.hash = GENESIS
+        self.epoch = 1
+        self._connection = connection
+        self._store = store
+        self._position = 0
+        self._projection = Projection()
+        self._seqs: dict[str, int] = {}
+        self._product_seqs: dict[str, int] = {}
+        self._reservations = ReservationRows(connection, store)
+        # Reservations whose row did not come yet.
+        self._owed: set[str] = set()
+
+    def compare(self, what: str, key: str, expected: object, found: object) -> None:
+        if expected != found and len(self.differences) < NAMED_MAX:
+            self.differences.append(Difference(what, key, str(expected), str(found)))
+
+    def take(self, row: Row[*tuple[Any, ...]]) -> None:
+        self.compare("archive", f"seq after {self.seq}", self.seq + 1, row.seq)
+        self.seq, self.events = row.seq, self.events + 1
+        self.hash = link(self.hash, row.seq, row.body)
+        self.compare("chain", f"event {row.seq}", self.hash.hex(), row.hash.hex())
+        # From here on the chain is compared with what it says itself: one damaged event is one difference.
+        self.hash = row.hash
+        event = facts.read(row.seq, row.body)
+        columns = (event.event_id, event.type, event.time_us)
+        self.compare("archive", f"event {row.seq}", columns, (row.event_id, row.type, row.time_us))
+        if row.position <= self._position:
+            self.compare("archive", f"event {row.seq}", f"a position beyond {self._position}", row.position)
+        self._position = row.position
+        self._project(row.seq, event)
+
+    def _project(self, seq: int, event: facts.Facts) -> None:
+        self._projection.apply(seq, event.event)
+        if event.doubt:
+            self._find(f"event {seq} is {event.doubt}")
+        for found in self._projection.findings:
+            self._find(f"event {found.seq}: {found.what}")
+        self._projection.findings.clear()
+        self._seqs.update((entry.sku, seq) for entry in event.event.lines)
+        if event.product:
+            self._product_seqs[event.product.sku] = seq
+        self.epoch = event.epoch or self.epoch
+        self._pass_reservations(seq)
+        if event.reservation:
+            key = event.reservation.reservation
+            row = self._reservations.at(seq, key)
+            if row is None:
+                self._owed.add(key)
+                return
+            self._owed.discard(key)
+            after = self._projection.reservations[key]
+            self.compare("reservation", key, comparable(after), row)
+            if not after.pending:
+                # Its row names this event as its last, so nothing of it follows.
+                del self._projection.reservations[key]
+
+    def _pass_reservations(self, seq: int) -> None:
+        for key, last in self._reservations.before(seq):
+            self.compare("reservation", key, f"last changed by another event than {last}", f"{last}")
+
+    def _find(self, what: str) -> None:
+        if len(self.findings) < NAMED_MAX:
+            self.findings.append(what)
+
+    def finish(self) -> None:
+        for found in self._projection.close():
+            self._find(found.what)
+        for key, last in self._reservations.before(None):
+            self.compare("reservation", key, "none, or an earlier last event", f"last changed by event {last}")
+        for key in sorted(self._owed):
+            self.compare("reservation", key, comparable(self._projection.reservations[key]), None)
+        self._compare_levels()
+        self._compare_products()
+
+    def _compare_levels(self) -> None:
+        table = tables.levels
+        rows = self._connection.execute(select(table).where(table.c.store == self._store))
+        found = {row.sku: (StockLevel(row.on_hand, row.reserved, row.version), row.seq) for row in rows}
+        for sku in sorted(found.keys() | self._projection.levels.keys()):
+            level, seq = found.get(sku, (None, None))
+            self.compare("level", sku, self._projection.levels.get(sku, EMPTY), level)
+            if sku in self._seqs:
+                self.compare("level", sku, f"as of event {self._seqs[sku]}", f"as of event {seq}")
+
+    def _compare_products(self) -> None:
+        table = tables.products
+        rows = self._connection.execute(select(table).where(table.c.store == self._store))
+        found = {row.sku: (row.name, row.price, row.seq) for row in rows}
+        for sku in sorted(found.keys() | self._projection.products.keys()):
+            product: Product | None = self._projection.products.get(sku)
+            expected = (product.name, product.price, self._product_seqs[sku]) if product else None
+            self.compare("product", sku, expected, found.get(sku))
