@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from invctl.errors import InvalidValueError
+from invctl.ledger.checks import check_text
 from invctl.ledger.shortage import Shortage, not_enough
 from invctl.ledger.writing import NOBODY, Move, Origin, Receipt, Write
 from invctl.model import events
-from invctl.model.stock import QUANTITY_MAX
+from invctl.model.stock import LEVEL_MAX, QUANTITY_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from invctl.ledger.ledger import Ledger
 
 NOTE_CHARS_MAX = 500
+# Seed and reset are operations of their own: a store that merely stated them would seem not to have traded.
+REASONS = tuple(reason for reason in events.REASONS if reason not in {"seed", "reset"})
 ONLY_UP = frozenset({"received", "restock", "transfer_in"})
 ONLY_DOWN = frozenset({"damaged", "shrinkage", "transfer_out"})
 
@@ -28,7 +31,7 @@ def adjust(
     Args:
         ledger: the store's.
         changes: units by SKU, below zero for stock that leaves.
-        reason: one of `invctl.model.events.REASONS`.
+        reason: one of `REASONS`.
         note: free text, such as a delivery note's number.
         origin: who asks.
 
@@ -38,7 +41,9 @@ def adjust(
         InvalidValueError: a value is out of range, or the sign does not fit the reason.
 
     """
-    check_note(note)
+    check_text(note, "note", NOTE_CHARS_MAX)
+    if not changes:
+        raise InvalidValueError("nothing to adjust", hint="name a SKU, and how it changes")
     for sku, change in changes.items():
         _check_change(sku, change, reason)
 
@@ -48,12 +53,15 @@ def adjust(
             level = write.level(sku)
             if level.available + change < 0:
                 short.append(Shortage(sku, -change, level))
+            if level.on_hand + change > LEVEL_MAX:
+                hint = f"{LEVEL_MAX} is the most"
+                raise InvalidValueError(f"{sku} would come to {level.on_hand + change}", hint=hint)
         if short:
             raise not_enough(write, short)
         moves = [Move(sku, change, 0, {}) for sku, change in changes.items()]
         return append(write, moves, reason, note, origin)
 
-    arguments = {"lines": list(changes.items()), "reason": reason, "note": note}
+    arguments = {"lines": sorted(changes.items()), "reason": reason, "note": note}
     return ledger.decide("stock.adjust", arguments, origin, changes, body)
 
 
@@ -67,16 +75,9 @@ def append(write: Write, moves: list[Move], reason: str, note: str, origin: Orig
     return write.append(events.STOCK_ADJUSTED, moves[0].sku if len(moves) == 1 else reason, data, origin, moves)
 
 
-def check_note(text: str, what: str = "note") -> str:
-    """Return free text as it is. Raises InvalidValueError where it is too long or not printable."""
-    if len(text) > NOTE_CHARS_MAX or not text.isprintable():
-        raise InvalidValueError(f"{text[:40]!r} is not a {what}", hint=f"at most {NOTE_CHARS_MAX} printable characters")
-    return text
-
-
 def _check_change(sku: str, change: int, reason: str) -> None:
-    if reason not in events.REASONS:
-        raise InvalidValueError(f"{reason!r} is not a reason", hint="one of " + ", ".join(events.REASONS))
+    if reason not in REASONS:
+        raise InvalidValueError(f"{reason!r} is not a reason", hint="one of " + ", ".join(REASONS))
     if change == 0 or abs(change) > QUANTITY_MAX:
         raise InvalidValueError(f"{sku} cannot change by {change}", hint=f"1 to {QUANTITY_MAX} units, up or down")
     if (reason in ONLY_UP and change < 0) or (reason in ONLY_DOWN and change > 0):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from invctl.errors import BusyError, NotFoundError, RefusedError
+from invctl.errors import BusyError, InvalidValueError, NotFoundError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +20,8 @@ _SQLITE_LEAST = 3_051_003
 
 def connect(path: Path, *, create: bool = False) -> apsw.Connection:
     """Open a ledger's file. Raises NotFoundError where there is none, RefusedError where it cannot serve."""
+    if not create and not _is_there(path):
+        raise no_ledger(path)
     if apsw.SQLITE_VERSION_NUMBER < _SQLITE_LEAST:
         raise RefusedError(
             f"SQLite {apsw.sqlite_lib_version()} may corrupt a shared WAL file", hint="install apsw 3.54 or newer"
@@ -35,6 +37,11 @@ def connect(path: Path, *, create: bool = False) -> apsw.Connection:
         if create:
             connection.execute("PRAGMA journal_mode = WAL")
     return connection
+
+
+def no_ledger(path: Path) -> NotFoundError:
+    """Return the error that says how to begin."""
+    return NotFoundError(f"there is no ledger at {path}", hint="`invctl init STORE` opens one")
 
 
 def rows(connection: apsw.Connection, sql: str, bindings: Iterable[Any] = ()) -> list[Any]:
@@ -55,16 +62,35 @@ def translated(path: Path) -> Iterator[None]:
     except apsw.BusyError as error:
         raise BusyError(f"the ledger is busy: {error}", hint="try again") from error
     except apsw.CantOpenError as error:
-        raise NotFoundError(f"there is no ledger at {path}", hint="`invctl init STORE` opens one") from error
+        hint = "look at the modes of its file and folder"
+        raise RefusedError(f"the ledger at {path} cannot be opened: {error}", hint=hint) from error
     except apsw.FullError as error:
         raise RefusedError("the disk is full; nothing was written", hint="make room, then try again") from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
         hint = "write nothing more to it; keep a copy, and restore it from a backup"
         raise RefusedError(f"the ledger at {path} is damaged: {error}", hint=hint) from error
-    except (apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError) as error:
-        raise RefusedError(
-            f"the ledger at {path} cannot be written: {error}", hint="look at its file's mode"
-        ) from error
+    except apsw.SQLError as error:
+        raise RefusedError(f"{path} is not a ledger: {error}", hint="use another --home") from error
+    except apsw.ReadOnlyError as error:
+        hint = "look at the modes of its file and folder"
+        raise RefusedError(f"the ledger at {path} cannot be written: {error}", hint=hint) from error
+    except apsw.ConstraintError as error:
+        # Every value is looked at before it is written, so the ledger was altered past its own operations.
+        hint = "`invctl verify` says where it does not add up"
+        raise RefusedError(f"the ledger at {path} does not take the change: {error}", hint=hint) from error
     except apsw.IOError as error:
         hint = "look at the disk; what was not confirmed was not written"
         raise RefusedError(f"the disk failed under the ledger: {error}", hint=hint) from error
+    except UnicodeEncodeError:
+        raise InvalidValueError("the text is not Unicode", hint="check the terminal's encoding") from None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        # It cannot be looked at: SQLite says why.
+        return True
+    return True

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from invctl.clock import SystemClock
 from invctl.errors import NotEnoughStockError, NotFoundError, RefusedError, WrongStateError
 from invctl.ledger import database, migrations, requests
-from invctl.ledger.database import connect, translated
+from invctl.ledger.checks import check_currency, check_name, check_origin, check_timezone
+from invctl.ledger.database import connect, no_ledger, translated
 from invctl.ledger.writers import WriterQueue
-from invctl.ledger.writing import Origin, Receipt, Write
+from invctl.ledger.writing import NOBODY, Origin, Receipt, Write
 from invctl.model import events
 from invctl.model.identifiers import check_store
 from invctl.settings import POKE_FILE, RUN
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 FILE = "ledger.db"
 QUEUE_TIMEOUT_S = 10.0
+NAME_CHARS_MAX = 200
 
 
 class Store(NamedTuple):
@@ -47,15 +49,18 @@ class Store(NamedTuple):
 class Ledger:
     """A store's ledger, through one connection. Not for use by two threads at once."""
 
-    def __init__(self, home: Path, connection: apsw.Connection, clock: Clock, chance: Bits, timeout_s: float) -> None:
+    def __init__(
+        self, home: Path, connection: apsw.Connection, store: Store, clock: Clock, chance: Bits, timeout_s: float
+    ) -> None:
         """Take over a connection to the ledger in the folder `home`: `open` and `create` are the ways in."""
         self.home = home
         self.path = home / FILE
         self.connection = connection
+        self.store = store
         self.clock = clock
         self.chance = chance
         self._queue = WriterQueue(str(home / "writers"), timeout_s)
-        self._store: Store | None = None
+        self._poke_file = str(home / RUN / POKE_FILE)
 
     @classmethod
     def open(
@@ -69,17 +74,20 @@ class Ledger:
         """Open the ledger in a store's folder.
 
         Raises:
-            NotFoundError: there is none.
-            RefusedError: it is damaged, or newer than this program.
+            NotFoundError: there is none, or its opening was cut off.
+            RefusedError: it is damaged, newer than this program, or the file cannot be used.
             BusyError: it has to be brought up to date and others hold it.
 
         """
         home = Path(home)
         path = home / FILE
         connection = connect(path)
-        with translated(path):
-            migrations.migrate(connection)
-        return cls(home, connection, clock or SystemClock(), chance or SystemRandom(), queue_timeout_s)
+        try:
+            store = _begun(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(home, connection, store, clock or SystemClock(), chance or SystemRandom(), queue_timeout_s)
 
     @classmethod
     def create(
@@ -92,27 +100,45 @@ class Ledger:
         timezone: str = "UTC",
         clock: Clock | None = None,
         chance: Bits | None = None,
-        origin: Origin | None = None,
+        origin: Origin = NOBODY,
     ) -> Self:
-        """Open a new ledger in a folder, which is made. Raises RefusedError where there is a ledger already."""
-        check_store(store)
+        """Open a new ledger in a folder, which is made. One whose opening was cut off is completed.
+
+        Raises:
+            InvalidValueError: a value is not of its form.
+            RefusedError: there is a ledger already, or something else, or the folder cannot be used.
+            BusyError: somebody else is opening it.
+
+        """
+        facts = Store(check_store(store), name or store, check_currency(currency), check_timezone(timezone), 1)
+        check_name(facts.name, "store's name", NAME_CHARS_MAX)
+        check_origin(origin)
         home = Path(home)
-        home.mkdir(parents=True, exist_ok=True)
-        path = home / FILE
-        connection = connect(path, create=True)
-        with translated(path):
-            migrations.migrate(connection)
-        ledger = cls(home, connection, clock or SystemClock(), chance or SystemRandom(), QUEUE_TIMEOUT_S)
-        facts = Store(store, name or store, currency, timezone, 1)
-        with ledger.write() as write:
-            if write.head.seq:
-                found = ledger.store.store
-                raise RefusedError(f"there is a ledger here already, of store {found}", hint="use another --home")
-            write.connection.execute("INSERT INTO ledger VALUES (1, ?, ?, ?, ?, ?)", facts)
-            write.store = store
-            write.append(events.LEDGER_CREATED, store, facts._asdict(), origin or Origin())
-            write.commit()
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RefusedError(
+                f"no folder can be made at {home}: {error.strerror}", hint="use another --home"
+            ) from None
+        connection = connect(home / FILE, create=True)
+        ledger = cls(home, connection, facts, clock or SystemClock(), chance or SystemRandom(), QUEUE_TIMEOUT_S)
+        try:
+            ledger._begin(origin)
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
+
+    def _begin(self, origin: Origin) -> None:
+        with translated(self.path):
+            migrations.migrate(self.connection)
+        with self.write() as write:
+            found = database.first(self.connection, "SELECT store FROM ledger")
+            if found:
+                raise RefusedError(f"there is a ledger here already, of store {found[0]}", hint="use another --home")
+            self.connection.execute("INSERT INTO ledger VALUES (1, ?, ?, ?, ?, ?)", self.store)
+            write.append(events.LEDGER_CREATED, self.store.store, self.store._asdict(), origin)
+            write.commit()
 
     def close(self) -> None:
         """Give the files back."""
@@ -125,15 +151,10 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def store(self) -> Store:
-        """Whose ledger it is."""
-        if self._store is None:
-            row = self.row("SELECT store, name, currency, timezone, epoch FROM ledger")
-            if row is None:
-                raise NotFoundError(f"the ledger at {self.path} was never opened", hint="`invctl init STORE` opens one")
-            self._store = Store(*row)
-        return self._store
+    def now_us(self) -> int:
+        """Return the ledger's time, which never runs back: the later of now and the last event's."""
+        row = self.row("SELECT time_us FROM events ORDER BY seq DESC LIMIT 1")
+        return max(self.clock.now_us(), row[0] if row else 0)
 
     def rows(self, sql: str, bindings: Iterable[Any] = ()) -> list[Any]:
         """Return all rows of a query."""
@@ -153,7 +174,8 @@ class Ledger:
             try:
                 yield
             finally:
-                self.connection.execute("ROLLBACK")
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
 
     @contextmanager
     def write(self) -> Iterator[Write]:
@@ -167,7 +189,7 @@ class Ledger:
             with translated(self.path):
                 self.connection.execute("BEGIN IMMEDIATE")
                 try:
-                    write = Write(self.connection, self.clock, self.chance)
+                    write = Write(self.connection, self.store.store, self.clock, self.chance)
                     yield write
                 finally:
                     if self.connection.in_transaction:
@@ -190,11 +212,12 @@ class Ledger:
         What is due for `skus` expires first, and stays expired even where `body` then refuses. `body` checks
         before it writes; the origin that it gets bears the request's fingerprint.
         """
-        fingerprint = requests.fingerprint(operation, arguments) if origin.request_id else ""
-        origin = origin._replace(request_hash=fingerprint)
+        check_origin(origin)
         with self.write() as write:
-            if origin.request_id and (receipt := requests.recall(write, origin)):
-                return receipt
+            if origin.request_id:
+                origin = origin._replace(request_hash=requests.fingerprint(operation, arguments))
+                if receipt := requests.recall(write, origin):
+                    return receipt
             write.expire_due(skus)
             try:
                 receipt = body(write, origin)
@@ -210,8 +233,20 @@ class Ledger:
     def _poke(self) -> None:
         """Tell the daemon that there is something new. Without one nothing happens; it also looks by itself."""
         with suppress(OSError):
-            fd = os.open(self.home / RUN / POKE_FILE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(self._poke_file, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 os.write(fd, b"!")
             finally:
                 os.close(fd)
+
+
+def _begun(connection: apsw.Connection, path: Path) -> Store:
+    """Bring a ledger up to date and return whose it is."""
+    with translated(path):
+        if migrations.version_of(connection) == 0:
+            raise no_ledger(path)
+        migrations.migrate(connection)
+        row = database.first(connection, "SELECT store, name, currency, timezone, epoch FROM ledger")
+        if row is None:
+            raise no_ledger(path)
+    return Store(*row)

@@ -120,13 +120,16 @@ NEWEST = len(STEPS)
 
 
 def migrate(connection: apsw.Connection) -> None:
-    """Bring a ledger up to date. Raises RefusedError where it is newer than this program."""
+    """Bring a ledger up to date. Raises RefusedError where it is newer than this program, or no ledger."""
     if version_of(connection) == NEWEST:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Read again inside: another process may have migrated meanwhile.
-        for number in range(version_of(connection), NEWEST):
+        version = version_of(connection)
+        if version == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+            raise RefusedError("the file holds another database", hint="use another --home")
+        for number in range(version, NEWEST):
             # apsw runs a string of statements only up to the first that returns a row: exhaust it.
             for _ in connection.execute(STEPS[number]):
                 pass

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from invctl.errors import InvalidValueError, WrongStateError
+from invctl.ledger.checks import check_name
 from invctl.ledger.database import first
 from invctl.ledger.writing import NOBODY, Origin, Receipt, Write
 from invctl.model import events
+from invctl.model.identifiers import parse_sku
 from invctl.model.stock import LEVEL_MAX
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ def add(ledger: Ledger, sku: str, name: str, price: int | None = None, origin: O
 
     Raises WrongStateError where the store carries it already, InvalidValueError where a value is out of range.
     """
-    _check(name, price)
+    sku = parse_sku(sku)
+    check_product(name, price)
     arguments = {"sku": sku, "name": name, "price": price}
 
     def body(write: Write, origin: Origin) -> Receipt:
@@ -46,7 +49,7 @@ def edit(ledger: Ledger, sku: str, changes: dict[str, Any], origin: Origin = NOB
 
     Raises NotFoundError, or InvalidValueError where a value is out of range.
     """
-    _check(changes.get("name", "-"), changes.get("price"))
+    check_product(changes.get("name", "-"), changes.get("price"))
 
     def body(write: Write, origin: Origin) -> Receipt:
         write.level(sku)
@@ -62,9 +65,9 @@ def edit(ledger: Ledger, sku: str, changes: dict[str, Any], origin: Origin = NOB
     return ledger.decide("product.edit", {"sku": sku, **changes}, origin, (), body)
 
 
-def _check(name: str, price: int | None) -> None:
-    if not name.strip() or len(name) > NAME_CHARS_MAX or not name.isprintable():
-        raise InvalidValueError(f"{name!r} is not a product's name", hint=f"1 to {NAME_CHARS_MAX} printable characters")
+def check_product(name: str, price: int | None) -> None:
+    """Raise InvalidValueError where a product cannot be called so, or cost that."""
+    check_name(name, "product's name", NAME_CHARS_MAX)
     if price is not None and not 0 <= price <= LEVEL_MAX:
         raise InvalidValueError(f"{price} is not a price", hint="in whole minor units, not below zero")
 

@@ -66,26 +66,21 @@ class LinkRow(NamedTuple):
 
 
 class Status(NamedTuple):
-    """The ledger in a few numbers."""
+    """The ledger in a few numbers. `oldest_pending_us` is 0 where central has acknowledged everything."""
 
     head_seq: int
     last_event_us: int
     products: int
     open_reservations: int
     link: LinkRow
-
-
-def now_us(ledger: Ledger) -> int:
-    """Return the ledger's time: the later of now and the last event's."""
-    row = ledger.row("SELECT time_us FROM events ORDER BY seq DESC LIMIT 1")
-    return max(ledger.clock.now_us(), row[0] if row else 0)
+    oldest_pending_us: int
 
 
 def stock(ledger: Ledger, sku: str | None = None) -> tuple[list[StockRow], int]:
     """Return the levels, by SKU, and the seq that they are as of. Raises NotFoundError for an unknown SKU."""
     with ledger.read():
         where = " WHERE sku = ?" if sku else ""
-        found = ledger.rows(_STOCK + where + " ORDER BY sku", [now_us(ledger), *([sku] if sku else [])])
+        found = ledger.rows(_STOCK + where + " ORDER BY sku", [ledger.now_us(), *([sku] if sku else [])])
         seq = head_seq(ledger)
     if sku and not found:
         raise NotFoundError(f"no product {sku}", hint="`invctl product list` shows what there is", sku=sku)
@@ -121,7 +116,7 @@ def reservations(
 
     """
     with ledger.read():
-        now = now_us(ledger)
+        now = ledger.now_us()
         where, bindings = ["1"], list[Any]()
         if status == "pending":
             where.append("status = 'pending' AND expires_us > ?")
@@ -133,7 +128,9 @@ def reservations(
             where.append("status = ?")
             bindings.append(status)
         if sku:
-            where.append("reservation IN (SELECT reservation FROM reservation_lines WHERE sku = ?)")
+            # Only lines that hold stock are indexed by SKU.
+            held = " AND due_us IS NOT NULL" if status == "pending" else ""
+            where.append(f"reservation IN (SELECT reservation FROM reservation_lines WHERE sku = ?{held})")
             bindings.append(sku)
         if order:
             where.append("order_reference = ?")
@@ -146,7 +143,8 @@ def reservations(
 def reservation(ledger: Ledger, text: str) -> Reservation:
     """Return one reservation, by its id or the beginning of an open one's. Raises as `reservations.find` does."""
     with ledger.read():
-        return _reservation(ledger, find(ledger.connection, text), now_us(ledger))
+        now = ledger.now_us()
+        return _reservation(ledger, find(ledger.connection, text, now), now)
 
 
 def history(ledger: Ledger, sku: str | None = None, *, limit: int = 50) -> list[HistoryRow]:
@@ -168,7 +166,7 @@ def history(ledger: Ledger, sku: str | None = None, *, limit: int = 50) -> list[
 def story(ledger: Ledger, text: str) -> list[HistoryRow]:
     """Return every event of one reservation, oldest first. Raises as `reservation` does."""
     with ledger.read():
-        held = find(ledger.connection, text)
+        held = find(ledger.connection, text, ledger.now_us())
         found = ledger.rows(
             "SELECT seq, body FROM events WHERE seq BETWEEN ? AND ? AND type LIKE 'inventory.reservation.%'"
             " AND json_extract(CAST(body AS TEXT), '$.data.reservation') = ? ORDER BY seq",
@@ -188,9 +186,11 @@ def status(ledger: Ledger) -> Status:
         last = ledger.row("SELECT seq, time_us FROM events ORDER BY seq DESC LIMIT 1") or (0, 0)
         (products,) = ledger.row("SELECT count(*) FROM products")
         (open_,) = ledger.row(
-            "SELECT count(*) FROM reservations WHERE status = 'pending' AND expires_us > ?", (now_us(ledger),)
+            "SELECT count(*) FROM reservations WHERE status = 'pending' AND expires_us > ?", (ledger.now_us(),)
         )
-        return Status(last[0], last[1], products, open_, link(ledger))
+        known = link(ledger)
+        pending = ledger.row("SELECT time_us FROM events WHERE seq = ?", (known.acked_seq + 1,))
+        return Status(last[0], last[1], products, open_, known, pending[0] if pending else 0)
 
 
 def _reservation(ledger: Ledger, held: Held, now: int) -> Reservation:

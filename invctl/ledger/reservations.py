@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import format_time
 from invctl.errors import InvalidValueError, NotFoundError, RefusedError, WrongStateError
-from invctl.ledger.adjustments import check_note
+from invctl.ledger.adjustments import NOTE_CHARS_MAX
+from invctl.ledger.checks import check_text
 from invctl.ledger.database import first, rows
 from invctl.ledger.shortage import Shortage, not_enough
 from invctl.ledger.writing import NOBODY, Move, Origin, Receipt, Write, reservation_data
@@ -19,6 +20,7 @@ from invctl.model.identifiers import (
     reservation_body,
 )
 from invctl.model.reservation import shares
+from invctl.model.stock import check_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,10 +71,12 @@ def reserve(
         RefusedError: there are more lines than one event can carry.
 
     """
-    check_note(order, "order reference")
+    check_text(order, "order reference", NOTE_CHARS_MAX)
     _check_hold(hold_s)
     if not lines:
         raise InvalidValueError("nothing to reserve", hint="name a SKU, or SKU=QUANTITY")
+    # By SKU, as the tables keep them.
+    lines = {sku: check_quantity(quantity) for sku, quantity in sorted(lines.items())}
     # An end must fit, too: it states more of each line than the beginning.
     if (size := events.size_bound(list(lines))) > events.EVENT_BYTES_MAX:
         raise RefusedError(f"{len(lines)} lines may take {size} bytes as an event", hint="split the basket")
@@ -86,7 +90,7 @@ def reserve(
             raise not_enough(write, short)
         return _open(write, lines, order, hold_s, origin)
 
-    arguments = {"lines": sorted(lines.items()), "order": order, "hold_s": hold_s}
+    arguments = {"lines": list(lines.items()), "order": order, "hold_s": hold_s}
     return ledger.decide("reservation.create", arguments, origin, lines, body)
 
 
@@ -104,9 +108,11 @@ def confirm(
     Raises:
         NotFoundError: no such reservation, or a SKU that it does not hold.
         WrongStateError: it has ended, or it is due.
-        InvalidValueError: more would be confirmed than is held, or the id's beginning fits several.
+        InvalidValueError: more would be confirmed than is held, or nothing, or the id's beginning fits several.
 
     """
+    if quantities is not None and not any(quantities.values()):
+        raise InvalidValueError("nothing to confirm", hint=f"`invctl cancel {reservation}` releases it")
     return _end(ledger, events.RESERVATION_CONFIRMED, reservation, quantities, origin)
 
 
@@ -142,7 +148,7 @@ def extend(ledger: Ledger, reservation: str, hold_s: int = HOLD_S, *, origin: Or
 
 def any_due(ledger: Ledger) -> bool:
     """Say whether a reservation waits to be ended as expired."""
-    return ledger.row(_DUE, (ledger.clock.now_us(), 1)) is not None
+    return ledger.row(_DUE, (ledger.now_us(), 1)) is not None
 
 
 def expire(ledger: Ledger, at_most: int = 100) -> int:
@@ -157,8 +163,8 @@ def expire(ledger: Ledger, at_most: int = 100) -> int:
     return len(found)
 
 
-def find(connection: apsw.Connection, text: str) -> Held:
-    """Return the reservation with this id, or the one open reservation whose id begins so.
+def find(connection: apsw.Connection, text: str, now_us: int) -> Held:
+    """Return the reservation with this id, or the one that is open at `now_us` and whose id begins so.
 
     Raises NotFoundError, or InvalidValueError where the beginning fits several.
     """
@@ -170,8 +176,8 @@ def find(connection: apsw.Connection, text: str) -> Held:
         return Held(*row)
     found = rows(
         connection,
-        select + "reservation > ? AND reservation < ? AND status = 'pending' LIMIT 4",
-        (wanted, wanted + "~"),
+        select + "reservation > ? AND reservation < ? AND status = 'pending' AND expires_us > ? LIMIT 4",
+        (wanted, wanted + "~", now_us),
     )
     if len(found) == 1:
         return Held(*found[0])
@@ -181,7 +187,7 @@ def find(connection: apsw.Connection, text: str) -> Held:
     if len(body) > RESERVATION_RANDOM_CHARS and not is_whole_reservation_body(body):
         hint = "its check character does not fit: a character was mistyped"
     else:
-        hint = "`invctl reservations` lists the open ones"
+        hint = "`invctl reservations` lists the open ones; one that has ended is found by its whole id"
     raise NotFoundError(f"no reservation {wanted}", hint=hint, reservation=wanted)
 
 
@@ -228,7 +234,7 @@ def _end(ledger: Ledger, type_: str, reservation: str, quantities: Mapping[str, 
 
 def _pending(write: Write, text: str) -> Held:
     """Return a reservation that may still end. One that is due ends here, as expired."""
-    held = find(write.connection, text)
+    held = find(write.connection, text, write.now_us)
     if held.status == "pending" and held.expires_us <= write.now_us:
         write.expire(held.reservation)
         raise WrongStateError(
@@ -236,6 +242,7 @@ def _pending(write: Write, text: str) -> Held:
             hint="reserve again",
             reservation=held.reservation,
             status="expired",
+            ended_at=format_time(held.expires_us),
         )
     if held.status != "pending":
         assert held.ended_us is not None
@@ -244,6 +251,7 @@ def _pending(write: Write, text: str) -> Held:
             hint=f"`invctl show {held.reservation}` tells its story",
             reservation=held.reservation,
             status=held.status,
+            ended_at=format_time(held.ended_us),
         )
     return held
 

@@ -6,10 +6,8 @@ from collections import defaultdict
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import apsw
-
 from invctl.clock import format_time, parse_time
-from invctl.errors import InvalidValueError
+from invctl.errors import InvalidValueError, RefusedError
 from invctl.model import events
 from invctl.model.chain import GENESIS, link
 from invctl.model.projection import Projection
@@ -35,7 +33,7 @@ class Verdict(NamedTuple):
 
 
 def verify(ledger: Ledger, *, progress: Callable[[int], None] | None = None) -> Verdict:
-    """Replay the ledger: hash chain, each movement, sums, levels, reservations, products.
+    """Replay the ledger: hash chain, each movement, sums, levels, reservations, products, the store's own facts.
 
     Args:
         ledger: the store's, which may go on being written: one moment's view is checked.
@@ -43,22 +41,21 @@ def verify(ledger: Ledger, *, progress: Callable[[int], None] | None = None) -> 
 
     """
     findings: list[str] = []
+    replay = _Replay(ledger.store.store, findings)
     try:
         with ledger.read():
             findings += _file_findings(ledger)
-            replay = _Replay(ledger.store.store)
             for row in ledger.connection.execute("SELECT seq, id, type, time_us, body, hash FROM events ORDER BY seq"):
                 replay.check(Stored(*row))
                 if progress and replay.seq % 1000 == 0:
                     progress(replay.seq)
-            findings += replay.findings
             findings += [
                 f"event {found.seq}: {found.what}" if found.seq else found.what for found in replay.projection.close()
             ]
             findings += _table_findings(ledger, replay)
-    except apsw.CorruptError as error:
-        findings.append(f"the file is damaged: {error}")
-        return Verdict(ledger.home.name, 0, GENESIS, 0, 0, findings)
+    except RefusedError as error:
+        # A page that cannot be read ends the replay. What was found until then still counts.
+        findings.append(error.message)
     projection = replay.projection
     return Verdict(
         replay.store,
@@ -82,13 +79,15 @@ class Stored(NamedTuple):
 
 
 class _Replay:
-    def __init__(self, store: str) -> None:
+    def __init__(self, store: str, findings: list[str]) -> None:
         self.store = store
+        self.findings = findings
         self.seq = 0
         self.hash = GENESIS
         self.projection = Projection()
         self.movements: defaultdict[str, blake2b] = defaultdict(_digest)
-        self.findings: list[str] = []
+        self.facts: dict[str, Any] = {}
+        self.first_seqs: dict[str, int] = {}
         self._time_us = 0
 
     def check(self, stored: Stored) -> None:
@@ -111,6 +110,10 @@ class _Replay:
         self._time_us = max(self._time_us, stored.time_us)
         for entry in event.lines:
             self.movements[entry.sku].update(_row_bytes(seq, entry.on_hand_change, entry.reserved_change, *entry.level))
+        if event.type == events.LEDGER_CREATED:
+            self.facts = event.data
+        elif event.type == events.RESERVATION_CREATED:
+            self.first_seqs.setdefault(str(event.data.get("reservation")), seq)
         self.projection.apply(seq, event)
 
     def _find(self, seq: int, what: str) -> None:
@@ -127,7 +130,7 @@ def _row_bytes(*numbers: int) -> bytes:
 
 
 def _file_findings(ledger: Ledger) -> list[str]:
-    rows = ledger.connection.execute("PRAGMA quick_check(10)").fetchall()
+    rows = ledger.connection.execute("PRAGMA integrity_check(10)").fetchall()
     return [] if rows == [("ok",)] else [f"the file is damaged: {row[0]}" for row in rows]
 
 
@@ -141,7 +144,7 @@ def _table_findings(ledger: Ledger, replay: _Replay) -> list[str]:
         "product", products, {sku: (product.name, product.price) for sku, product in projection.products.items()}
     )
     movements: defaultdict[str, blake2b] = defaultdict(_digest)
-    for sku, *numbers in ledger.rows(
+    for sku, *numbers in ledger.connection.execute(
         "SELECT sku, seq, on_hand_change, reserved_change, on_hand, reserved, version FROM movements ORDER BY sku, seq"
     ):
         movements[sku].update(_row_bytes(*numbers))
@@ -150,7 +153,20 @@ def _table_findings(ledger: Ledger, replay: _Replay) -> list[str]:
         {sku: digest.hexdigest() for sku, digest in movements.items()},
         {sku: digest.hexdigest() for sku, digest in replay.movements.items()},
     )
-    return findings + _differences("reservation", _reservations(ledger), dict(projection.reservations))
+    findings += _differences("reservation", _reservations(ledger), dict(projection.reservations))
+    first_seqs = dict(ledger.rows("SELECT reservation, first_seq FROM reservations"))
+    findings += _differences("the first event of reservation", first_seqs, replay.first_seqs)
+    # What is due for a SKU is looked up by its lines.
+    findings += [
+        f"reservation {key}: {sku} is due at {due_us}, the whole at {expires_us}"
+        for key, sku, due_us, expires_us in ledger.rows(
+            "SELECT reservation, sku, due_us, expires_us FROM reservations JOIN reservation_lines USING (reservation)"
+            " WHERE due_us IS NOT iif(status = 'pending', expires_us, NULL)"
+        )
+    ]
+    if replay.facts != (facts := ledger.store._asdict()):
+        findings.append(f"the ledger says of itself {facts}, its events {replay.facts}")
+    return findings
 
 
 def _reservations(ledger: Ledger) -> dict[str, Reservation]:
@@ -165,9 +181,9 @@ def _reservations(ledger: Ledger) -> dict[str, Reservation]:
             status,
             order,
             clerk,
-            format_time(created_us),
-            format_time(expires_us),
-            format_time(ended_us) if ended_us else "",
+            _written(created_us),
+            _written(expires_us),
+            "" if ended_us is None else _written(ended_us),
             seq,
             tuple(lines[key]),
         )
@@ -176,6 +192,13 @@ def _reservations(ledger: Ledger) -> dict[str, Reservation]:
             " FROM reservations"
         )
     }
+
+
+def _written(instant_us: int) -> str:
+    try:
+        return format_time(instant_us)
+    except OverflowError:
+        return f"{instant_us} us"
 
 
 def _differences(what: str, found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import format_time
-from invctl.errors import InvalidValueError, NotFoundError, RefusedError
+from invctl.errors import NotFoundError, RefusedError
 from invctl.ledger.database import first, rows
 from invctl.model import events
 from invctl.model.chain import GENESIS, Head, link
 from invctl.model.identifiers import new_event_id
 from invctl.model.reservation import ReservationLine
-from invctl.model.stock import LEVEL_MAX, StockLevel
+from invctl.model.stock import StockLevel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,26 +62,22 @@ class Move(NamedTuple):
 class Write:
     """A write transaction. Its time is the later of now and the last event's, so a ledger's time never runs back."""
 
-    def __init__(self, connection: apsw.Connection, clock: Clock, chance: Bits) -> None:
-        """Begin where the ledger ends; the caller has begun the transaction.
+    def __init__(self, connection: apsw.Connection, store: str, clock: Clock, chance: Bits) -> None:
+        """Begin where the ledger of this store ends; the caller has begun the transaction.
 
         `settled` is the head after the last expiry: what is due stays expired even where an operation is refused.
         """
         self.connection = connection
+        self.store = store
         self.chance = chance
         row = first(connection, "SELECT seq, hash, time_us FROM events ORDER BY seq DESC LIMIT 1")
         last_us = row[2] if row else 0
         self.head = Head(row[0], row[1]) if row else Head(0, GENESIS)
         self.now_us = max(clock.now_us(), last_us)
-        found = first(connection, "SELECT store FROM ledger")
-        self.store = found[0] if found else ""
+        self.now = format_time(self.now_us)
         self._begun = self.settled = self.head
         self._committed = False
-
-    @property
-    def now(self) -> str:
-        """The transaction's time, as events state it."""
-        return format_time(self.now_us)
+        self._levels: dict[str, StockLevel] = {}
 
     def commit(self) -> None:
         """Make it durable."""
@@ -95,18 +91,21 @@ class Write:
 
     def level(self, sku: str) -> StockLevel:
         """Return a SKU's level. Raises NotFoundError where the store does not carry it."""
+        if known := self._levels.get(sku):
+            return known
         row = first(self.connection, "SELECT on_hand, reserved, version FROM stock WHERE sku = ?", (sku,))
         if row is None:
             hint = "`invctl product list` shows what there is, `invctl product add` adds to it"
             raise NotFoundError(f"no product {sku}", hint=hint, sku=sku)
-        return StockLevel(*row)
+        level = self._levels[sku] = StockLevel(*row)
+        return level
 
     def append(
         self, type_: str, subject: str, data: dict[str, Any], origin: Origin, moves: Sequence[Move] = ()
     ) -> Receipt:
         """Append one event, with the movements and levels that it states.
 
-        Raises RefusedError where it would be too large, and InvalidValueError where text is not Unicode.
+        Raises RefusedError where it would be too large.
         """
         seq = self.head.seq + 1
         after = [(move, self._moved(move)) for move in moves]
@@ -117,19 +116,16 @@ class Write:
             ]
             data = {**data, "lines": lines}
         event_id = new_event_id(self.chance)
-        try:
-            body = events.compose(
-                id=event_id,
-                type=type_,
-                store=self.store,
-                time=self.now,
-                subject=subject,
-                data=data,
-                trace=origin.trace,
-                request=(origin.request_id, origin.request_hash) if origin.request_id else None,
-            )
-        except UnicodeEncodeError:
-            raise InvalidValueError("the text is not Unicode", hint="check the terminal's encoding") from None
+        body = events.compose(
+            id=event_id,
+            type=type_,
+            store=self.store,
+            time=self.now,
+            subject=subject,
+            data=data,
+            trace=origin.trace,
+            request=(origin.request_id, origin.request_hash) if origin.request_id else None,
+        )
         if len(body) > events.EVENT_BYTES_MAX:
             raise RefusedError(f"the event would take {len(body)} bytes", hint="use fewer lines at once")
         hash_ = link(self.head.hash, seq, body)
@@ -209,14 +205,13 @@ class Write:
     def _moved(self, move: Move) -> StockLevel:
         before = self.level(move.sku)
         after = before.moved(move.on_hand_change, move.reserved_change)
-        if after.on_hand > LEVEL_MAX:
-            raise InvalidValueError(f"{move.sku} would come to {after.on_hand}", hint=f"{LEVEL_MAX} is the most")
         self.connection.execute(
             "UPDATE stock SET on_hand = ?, reserved = ?, version = ? WHERE sku = ? AND version = ?",
             (*after, move.sku, before.version),
         )
         if self.connection.changes() != 1:
             raise RefusedError(f"{move.sku} changed under a transaction that holds the ledger")
+        self._levels[move.sku] = after
         return after
 
 

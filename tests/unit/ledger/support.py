@@ -1,0 +1,82 @@
+"""What the tests of a ledger share."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from invctl.ledger import adjustments, products, reservations
+from invctl.ledger.ledger import Ledger
+from invctl.ledger.verify import verify
+from invctl.ledger.writing import NOBODY, Origin, Receipt
+from invctl.model import events
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from invctl.clock import Clock
+    from invctl.model.events import Event
+
+MINUTE_S = 60
+# As `invctl reserve` holds unless said otherwise.
+HOLD_S = 30 * MINUTE_S
+
+
+def new_ledger(home: Path, clock: Clock, *, seed: int = 1, **stock: int) -> Ledger:
+    """Open a ledger of store `downtown` with these SKUs and quantities."""
+    ledger = Ledger.create(home, "downtown", clock=clock, chance=Random(seed))
+    carry(ledger, stock)
+    return ledger
+
+
+def carry(ledger: Ledger, stock: Mapping[str, int]) -> None:
+    """Add products, and receive so many of each."""
+    for sku, quantity in stock.items():
+        products.add(ledger, sku, f"Product {sku}")
+        if quantity:
+            adjustments.adjust(ledger, {sku: quantity}, "received")
+
+
+def hold(ledger: Ledger, *, hold_s: int = HOLD_S, order: str = "", origin: Origin = NOBODY, **lines: int) -> str:
+    """Reserve, and return the reservation's id."""
+    return key_of(reservations.reserve(ledger, lines, order=order, hold_s=hold_s, origin=origin))
+
+
+def key_of(receipt: Receipt) -> str:
+    """Return the id of the reservation that an event is about."""
+    return str(receipt.event.data["reservation"])
+
+
+def level(ledger: Ledger, sku: str) -> tuple[int, int, int]:
+    """Return what the table says of a SKU: on hand, reserved, version."""
+    found: tuple[int, int, int] = ledger.row("SELECT on_hand, reserved, version FROM stock WHERE sku = ?", (sku,))
+    return found
+
+
+def written(ledger: Ledger, after: int = 0) -> list[Event]:
+    """Return the events after a seq, as read from the stored bytes."""
+    return [
+        events.parse(body) for (body,) in ledger.rows("SELECT body FROM events WHERE seq > ? ORDER BY seq", (after,))
+    ]
+
+
+def types(ledger: Ledger, after: int = 0) -> list[str]:
+    """Return the types of the events after a seq, without what is common to all."""
+    return [event.type.removeprefix("inventory.") for event in written(ledger, after)]
+
+
+def head(ledger: Ledger) -> int:
+    """Return the seq of the last event."""
+    return int(ledger.row("SELECT max(seq) FROM events")[0] or 0)
+
+
+def tables(ledger: Ledger) -> dict[str, list[Any]]:
+    """Return everything that the ledger holds."""
+    names = [name for (name,) in ledger.rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
+    return {name: ledger.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in names}
+
+
+def assert_sound(ledger: Ledger) -> None:
+    """Replay the ledger: everything in it must follow from its events."""
+    assert verify(ledger).findings == []
