@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 from collections import deque
@@ -21,21 +20,13 @@ from urllib.parse import quote
 
 import pytest
 
+from scripts.chain.processes import Tether
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 READY_S = 20
 PORT_ATTEMPTS = 5
-
-# Asks Linux to kill the broker when the tests die, even by -9, then becomes the broker. It stands between the two
-# processes, because Popen's preexec_fn is not safe beside threads.
-DIE_WITH_PARENT = """
-import ctypes, os, signal, sys
-parent, command = int(sys.argv[1]), sys.argv[2:]
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() == parent:
-    os.execv(command[0], command)
-"""
 
 
 def lacking(what: str) -> NoReturn:
@@ -64,8 +55,8 @@ class Broker:
         self._binary = binary
         self._folder = folder
         self._password = password
+        self._tether = Tether()
         self._process: subprocess.Popen[str] | None = None
-        self._ready = threading.Event()
         self._log: deque[str] = deque(maxlen=20)
         self.port = 0
         self.socket_path = str(folder / "broker.sock")
@@ -87,8 +78,8 @@ class Broker:
         # Another process may take a free port before the broker does. Started again, it must have its old one.
         attempts = [self.port] if self.port else [free_port() for _ in range(PORT_ATTEMPTS)]
         for port in attempts:
-            self._spawn(port)
-            if self._ready.wait(READY_S) and self._answers(port):
+            ready = self._spawn(port)
+            if ready.wait(READY_S) and self._answers():
                 self.port = port
                 return
             self.kill()
@@ -102,47 +93,61 @@ class Broker:
         """Ask it to end, as a service manager does."""
         self._end(signal.SIGTERM)
 
+    def close(self) -> None:
+        """Kill it for good."""
+        self.kill()
+        self._tether.cut()
+
     def pause(self) -> None:
         """Freeze it: its connections stay open and silent."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        os.killpg(self._process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        os.killpg(self._process.pid, signal.SIGCONT)
 
-    def _spawn(self, port: int) -> None:
+    def _spawn(self, port: int) -> threading.Event:
+        """Start the process; the event is set when it says that it is ready, or has ended."""
         command = [
             *(str(self._binary), "--port", str(port), "--bind", "127.0.0.1", "--unixsocket", self.socket_path),
             *("--save", "", "--appendonly", "no", "--dir", str(self._folder), "--loglevel", "notice"),
             *(("--requirepass", self._password) if self._password else ()),
         ]
-        if sys.platform == "linux":
-            command = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()), *command]
-        self._ready.clear()
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
+        self._process = subprocess.Popen(
+            self._tether.wrap(command),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **self._tether.options,
+        )
+        ready = threading.Event()
+        threading.Thread(target=self._follow, args=(self._process, ready), daemon=True).start()
+        return ready
 
-    def _follow(self, process: subprocess.Popen[str]) -> None:
+    def _follow(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
         assert process.stdout is not None
         with process.stdout as lines:
             for line in lines:
                 self._log.append(line.strip())
                 if "eady to accept connections" in line:
-                    self._ready.set()
-        # Ended without getting ready: whoever waits looks, and finds that it does not answer.
-        self._ready.set()
+                    ready.set()
+        ready.set()
 
-    def _answers(self, port: int) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=READY_S) as line:
+    def _answers(self) -> bool:
+        # By the socket in its own folder: on the port a stranger may answer, who was there first.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(READY_S)
+            line.connect(self.socket_path)
             line.sendall(b"PING\r\n")
             return line.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
 
     def _end(self, with_signal: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(with_signal)
+            # It leads a group of its own. An end that was not waited for is still there to be signalled.
+            os.killpg(self._process.pid, with_signal)
             self._process.wait()
             self._process = None
 
@@ -170,7 +175,7 @@ def real_broker(password: str = "") -> Iterator[Broker]:
         broker.start()
         yield broker
     finally:
-        broker.kill()
+        broker.close()
         shutil.rmtree(folder)
 
 

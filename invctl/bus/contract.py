@@ -46,7 +46,8 @@ class Features:
     """What an implementation does beyond the bare contract.
 
     `durable`: what is published while nobody listens is delivered later.
-    `ordered`: between two `Subscribed`, what one publisher sent on one channel arrives in the order sent.
+    `ordered`: between two `Subscribed`, what one publisher sent on one channel arrives in the order sent;
+    a publish that raised may arrive anywhere.
     """
 
     durable: bool

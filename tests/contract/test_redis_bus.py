@@ -64,7 +64,8 @@ async def pretender(*answers: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
 
 
 @pytest.mark.fault_tolerance
-async def test_a_killed_broker_is_missed_and_found_again(broker: Broker) -> None:
+@pytest.mark.parametrize("end", [Broker.kill, Broker.stop])
+async def test_a_broker_that_ends_is_missed_and_found_again(broker: Broker, end: Callable[[Broker], None]) -> None:
     lost: list[UnreachableError] = []
     async with (
         opened(broker.url, on_lost=lost.append) as bus,
@@ -73,7 +74,7 @@ async def test_a_killed_broker_is_missed_and_found_again(broker: Broker) -> None
         assert await anext(arrivals) == Subscribed(("t:up", "t:p:*"))
         await bus.publish("t:up", b"before")
         assert await anext(arrivals) == Message("t:up", b"before")
-        broker.kill()
+        end(broker)
         reading = asyncio.create_task(anext(arrivals))
         with pytest.raises(UnreachableError) as raised:
             await bus.publish("t:up", b"lost")
@@ -186,10 +187,14 @@ async def test_a_subscriber_that_is_too_slow_is_cut_off_and_told(broker: Broker)
 
 async def test_a_closed_subscription_is_gone_at_the_broker(broker: Broker) -> None:
     caller = RedisCaller(RedisAddress.parse(broker.url), PATIENT)
-    async with opened(broker.url) as bus:
+    lost: list[UnreachableError] = []
+    async with opened(broker.url, on_lost=lost.append) as bus:
         async with contextlib.aclosing(bus.subscribe(["t:up"])) as arrivals:
             await anext(arrivals)
+            reading = asyncio.create_task(anext(arrivals, None))
             assert await caller.call(b"PUBSUB", b"NUMSUB", b"t:up") == [b"t:up", 1]
+        assert await reading is None
+        assert lost == []
         while await caller.call(b"PUBSUB", b"NUMSUB", b"t:up") != [b"t:up", 0]:
             pass
     await caller.aclose()
@@ -252,6 +257,28 @@ async def test_a_wrong_password_is_said_and_not_shown() -> None:
                 assert "XeimX" not in "".join(traceback.format_exception(error))
             await arrivals.aclose()
             assert await reading is None
+
+
+async def test_what_the_broker_forbids_is_said_and_begins_when_it_is_allowed(broker: Broker) -> None:
+    caller = RedisCaller(RedisAddress.parse(broker.url), PATIENT)
+    await caller.call(b"ACL", b"SETUSER", b"anna", b"on", b">hidden", b"+@all", b"resetchannels", b"&other:*")
+    lost: asyncio.Queue[UnreachableError] = asyncio.Queue()
+    async with (
+        opened(broker.url.replace("://", "://anna:hidden@"), on_lost=lost.put_nowait) as bus,
+        contextlib.aclosing(bus.subscribe(["t:up"])) as arrivals,
+    ):
+        reading = asyncio.create_task(anext(arrivals))
+        with pytest.raises(UnreachableError) as raised:
+            await bus.publish("t:up", b"x")
+        for error in [raised.value] + [await lost.get() for _ in range(8)]:
+            assert "grant" in error.hint
+        # Each attempt ended its connection: the publisher's is left, an attempt, and one that is just ending.
+        assert (await caller.call(b"CLIENT", b"LIST")).count(b"user=anna") <= 3
+        await caller.call(b"ACL", b"SETUSER", b"anna", b"&t:*")
+        assert await reading == Subscribed(("t:up",))
+        await bus.publish("t:up", b"x")
+        assert await anext(arrivals) == Message("t:up", b"x")
+    await caller.aclose()
 
 
 async def test_a_broker_that_quotes_the_password_is_not_quoted() -> None:

@@ -23,7 +23,7 @@ from invctl.bus.names import checked, hears, prefix_of
         ("*", "", True),
     ],
 )
-def test_a_name_hears_itself_and_a_prefix_what_begins_with_it(name: str, channel: str, heard: bool) -> None:  # noqa: FBT001 - a parameter of the table
+def test_a_name_hears_itself_and_a_prefix_what_begins_with_it(name: str, channel: str, heard: bool) -> None:
     assert hears(name, channel) is heard
 
 
