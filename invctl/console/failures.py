@@ -73,7 +73,8 @@ def show(failure: Failure, fmt: Format, stream: TextIO | None) -> None:
         details = json.loads(json.dumps(failure.details, default=str))
         stream.write(json_line(fixed | {key: details[key] for key in details if key not in fixed}, stream) + "\n")
     else:
-        stream.write(paint(_as_text(failure), colour=wants_colour(stream)) + "\n")
+        # A page is painted already.
+        stream.write((failure.page or paint(_as_text(failure), colour=wants_colour(stream))) + "\n")
     stream.flush()
 
 
@@ -96,8 +97,6 @@ def wanted_format(argv: Sequence[str]) -> Format:
 
 
 def _as_text(failure: Failure) -> Message:
-    if failure.page:
-        return failure.page
     word = "unexpected" if failure.error == InventoryError.code else "error"
     parts: list[Part] = [(f"{word}:", "bold red"), f" {failure.message}"]
     if failure.lead:
@@ -115,7 +114,7 @@ def _describe_usage(error: UsageError) -> Failure:
         usage = " ".join(["usage:", path, *error.ctx.command.collect_usage_pieces(error.ctx)])
     message = error.format_message()
     if isinstance(error, NoArgsIsHelpError):
-        return Failure(ExitCode.USAGE, "usage", "A command is missing.", hint, page=message)
+        return Failure(ExitCode.USAGE, "usage", "A command is missing.", hint, page=_help_for_stderr(error))
     if isinstance(error, NoSuchOption):
         message = error.message
         if error.possibilities:
@@ -124,6 +123,13 @@ def _describe_usage(error: UsageError) -> Failure:
         # The parameter is known; what its value should look like says more than the command's usage.
         return Failure(ExitCode.USAGE, "usage", message, error.__cause__.hint or hint)
     return Failure(ExitCode.USAGE, "usage", message, hint, lead=usage)
+
+
+def _help_for_stderr(error: NoArgsIsHelpError) -> str:
+    """Lay out the help anew: it was laid out for stdout, which may be coloured where stderr is not."""
+    assert error.ctx is not None
+    error.ctx.color = wants_colour(sys.stderr)
+    return error.ctx.get_help()
 
 
 def _keep(trace: str, prog: str) -> str:

@@ -1,0 +1,5 @@
+"""`python -m invctl` is `invctl`."""
+
+from invctl.cli.app import main
+
+main()

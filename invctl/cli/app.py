@@ -1,0 +1,77 @@
+"""The command line of `invctl`: which commands there are. One is imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from invctl.console.main import run
+
+if TYPE_CHECKING:
+    from invctl.console.lazy import LazyGroup, Table
+
+TEXT = """Keep a store's stock, and sell from it.
+
+Everything happens in the store's own ledger, with or without a network; its daemon (`invctl daemon start`) carries
+each change to head office.
+
+    invctl init downtown --name "Tech Store Downtown"
+    invctl product add MOUSE-001 --name "Wireless mouse" --price 80.00
+    invctl receive MOUSE-001 100
+    invctl reserve MOUSE-001=2 --order A-17
+    invctl confirm R-7K4QM2
+"""
+
+
+def commands() -> Table:
+    """Return the table of commands, in the order in which they are listed."""
+    from invctl.console.lazy import Entry, Family  # noqa: PLC0415 - see `build`
+
+    selling, stock, store = "Selling", "Stock", "The store"
+    product = {
+        "add": Entry("invctl.cli.product:add", "Add a product to what the store carries."),
+        "list": Entry("invctl.cli.product:list_", "List the products."),
+        "show": Entry("invctl.cli.product:show", "Show one product and what there is of it."),
+        "edit": Entry("invctl.cli.product:edit", "Change a product's name or price."),
+    }
+    daemon = {
+        "start": Entry("invctl.cli.daemon:start", "Start the daemon in the background, and wait until it runs."),
+        "stop": Entry("invctl.cli.daemon:stop", "End the daemon, and wait until it has ended."),
+        "status": Entry("invctl.cli.daemon:status", "Tell whether the daemon runs."),
+        "logs": Entry("invctl.cli.logs:logs", "Show what the daemon wrote to its log."),
+    }
+    return {
+        "reserve": Entry("invctl.cli.reserve:reserve", "Hold stock for a customer, all lines or none.", selling),
+        "confirm": Entry("invctl.cli.settle:confirm", "Post the sale of a reservation, whole or in part.", selling),
+        "cancel": Entry("invctl.cli.settle:cancel", "Release a reservation.", selling),
+        "extend": Entry("invctl.cli.settle:extend", "Hold a reservation for longer.", selling),
+        "reservations": Entry(
+            "invctl.cli.reservations:reservations", "List the open reservations, or others.", selling
+        ),
+        "show": Entry("invctl.cli.show:show", "Show a reservation and its story.", selling),
+        "stock": Entry("invctl.cli.stock:stock", "Show what is on hand, reserved and available.", stock),
+        "receive": Entry("invctl.cli.adjust:receive", "Take in a delivery.", stock),
+        "adjust": Entry("invctl.cli.adjust:adjust", "Correct what is on hand, with a reason.", stock),
+        "history": Entry("invctl.cli.history:history", "Show the last events of an item, or of the store.", stock),
+        "product": Family(product, "What the store carries.", stock),
+        "init": Entry("invctl.cli.init:init", "Open a new store.", store),
+        "status": Entry("invctl.cli.status:status", "Show the ledger, the daemon and the link to head office.", store),
+        "sync": Entry("invctl.cli.sync:sync", "Wait until head office has everything.", store),
+        "verify": Entry("invctl.cli.verify:verify", "Replay the ledger and check that it holds.", store),
+        "daemon": Family(daemon, "The daemon that carries every change to head office.", store),
+    }
+
+
+def build() -> LazyGroup:
+    """Make the command group."""
+    # Imported inside the funnel: loading Typer is most of a command's time, and Ctrl-C may come meanwhile.
+    from invctl import __version__  # noqa: PLC0415
+    from invctl.cli.command import StoreCommand  # noqa: PLC0415
+    from invctl.console.lazy import LazyGroup  # noqa: PLC0415
+
+    return LazyGroup("invctl", commands(), text=TEXT, version=__version__, command_class=StoreCommand)
+
+
+def main() -> None:
+    """Run `invctl`, and end the process with its exit code."""
+    sys.exit(run("invctl", build))

@@ -1,0 +1,53 @@
+"""What every command of `invctl` has: the store's folder, and the way into its ledger."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from invctl.console.command import Command, output
+from invctl.console.options import Parsed, shared, shared_option
+from invctl.errors import NotEnoughStockError, WrongStateError
+from invctl.ledger.ledger import Ledger
+from invctl.settings import home_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from typer._click import Context
+    from typer.core import TyperOption
+
+
+class StoreCommand(Command):
+    """A command on one store: it has `--home`."""
+
+    @classmethod
+    def shared_options(cls) -> list[TyperOption]:
+        """Make the options that every command has."""
+        text = "The store's folder, ~/.invctl unless said otherwise."
+        home = shared_option("--home", text=text, kind=Parsed("FOLDER", str), envvar="INVCTL_HOME")
+        return [home, *super().shared_options()]
+
+
+def home(ctx: Context) -> Path:
+    """Return the store's folder."""
+    return home_of(shared(ctx, "home"), os.environ)
+
+
+@contextmanager
+def open_ledger(ctx: Context) -> Iterator[Ledger]:
+    """Open the store's ledger for the time of a command. Raises as `Ledger.open` does.
+
+    A refusal that passes through is put into words for a person, where a person reads it.
+    """
+    with Ledger.open(home(ctx)) as ledger:
+        try:
+            yield ledger
+        except (NotEnoughStockError, WrongStateError) as refusal:
+            if output(ctx).fmt != "table":
+                raise
+            from invctl.cli.refusals import for_people  # noqa: PLC0415 - costs, and is rare
+
+            raise for_people(refusal, ledger) from refusal

@@ -1,0 +1,144 @@
+"""`invctl daemon start`, `stop` and `status`: the store's `invd`, in the background."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from typer import Context
+
+from invctl.cli.command import home, open_ledger
+from invctl.cli.holding import store_time
+from invctl.cli.invd import Invd, as_record, describe, read_pid, running
+from invctl.cli.times import StoreTime
+from invctl.console.command import output
+from invctl.errors import BusyError, UnreachableError
+from invctl.settings import LOG_FILE, RUN
+
+START_S = 20.0
+STOP_S = 10.0
+LOOK_EVERY_S = 0.02
+LOG_BYTES_MAX = 16 * 1024 * 1024
+
+
+def start(ctx: Context) -> None:
+    """Start the daemon in the background, and wait until it runs. One that runs already stays.
+
+    For example:
+
+        invctl daemon start
+    """
+    folder, when = home(ctx), _time_of(ctx)
+    before = running(folder)
+    _tell(ctx, before or _spawn(folder), when, changed=before is None)
+
+
+def stop(ctx: Context) -> None:
+    """End the daemon, and wait until it has ended. Nothing is lost: what was not sent is sent when it runs again.
+
+    For example:
+
+        invctl daemon stop
+    """
+    folder, when = home(ctx), _time_of(ctx)
+    invd = running(folder)
+    if invd is not None:
+        os.kill(invd.pid, signal.SIGTERM)
+        if not _becomes(lambda: running(folder) is None, STOP_S):
+            hint = f"it may be stuck: `kill -9 {invd.pid}` ends it, and loses nothing"
+            raise BusyError(f"daemon {invd.pid} did not end within {STOP_S:g} s", hint=hint, pid=invd.pid)
+    _tell(ctx, None, when, changed=invd is not None)
+
+
+def status(ctx: Context) -> None:
+    """Tell whether the daemon runs, and whether it reaches the broker.
+
+    For example:
+
+        invctl daemon status
+    """
+    _tell(ctx, running(home(ctx)), _time_of(ctx))
+
+
+def _spawn(folder: Path) -> Invd:
+    """Start a daemon. Raises UnreachableError where it does not come to run."""
+    log = folder / RUN / LOG_FILE
+    log.parent.mkdir(exist_ok=True)
+    _turn_over(log)
+    # Its modules are found where ours were; what happens to lie in the folder is none of them (-P).
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    with log.open("ab") as stream:
+        begun_at = stream.tell()
+        invd = subprocess.Popen(
+            [sys.executable, "-P", "-m", "daemon", "run", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+        )
+    serving: Invd | None = None
+
+    def came_or_ended() -> bool:
+        nonlocal serving
+        ended = invd.poll() is not None
+        # Its lock is not tried before it has taken it, which its pid shows.
+        serving = running(folder) if ended or read_pid(folder) == invd.pid else None
+        # A pid alone says that it holds the folder; what it says of itself, that it serves the store.
+        return ended or (serving is not None and serving.since is not None)
+
+    in_time = _becomes(came_or_ended, START_S)
+    if in_time and serving is not None:
+        # Its own, or that of another `start` at the same moment: either serves the store.
+        return serving
+    if not in_time:
+        invd.kill()
+        invd.wait()
+    why = "did not come to run in time" if not in_time else f"ended at once: {_last_words(log, begun_at)}"
+    raise UnreachableError(f"the daemon {why}", hint="`invctl daemon logs` shows what it wrote")
+
+
+def _turn_over(log: Path) -> None:
+    """Begin a new log where the old one has grown large; one old one is kept."""
+    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+        log.replace(log.with_suffix(".log.1"))
+
+
+def _last_words(log: Path, begun_at: int) -> str:
+    """Return the error that a daemon ended with, or else its last line."""
+    with log.open("rb") as stream:
+        stream.seek(begun_at)
+        lines = [line for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return [*errors, *lines[-1:], "it wrote nothing"][0]
+
+
+def _becomes(condition: Callable[[], bool], limit_s: float) -> bool:
+    """Wait until a condition holds. Returns False where it does not in time."""
+    deadline_s = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(LOOK_EVERY_S)
+    return True
+
+
+def _time_of(ctx: Context) -> StoreTime:
+    """Return what writes the store's times. Raises NotFoundError where there is no store."""
+    with open_ledger(ctx) as ledger:
+        return store_time(ledger)
+
+
+def _tell(ctx: Context, invd: Invd | None, when: StoreTime, *, changed: bool | None = None) -> None:
+    record = as_record(invd) | ({} if changed is None else {"changed": changed})
+    if invd is None:
+        message = {None: describe(invd, when), True: "the daemon has ended", False: "the daemon was not running"}[
+            changed
+        ]
+    else:
+        message = ("already " if changed is False else "") + describe(invd, when)
+    output(ctx).result(record, message=message, ident=str(invd.pid) if invd else None)

@@ -1,0 +1,35 @@
+"""`invctl history`."""
+
+from typing import Annotated
+
+from typer import Context, Option
+
+from invctl.cli import telling
+from invctl.cli.command import open_ledger
+from invctl.cli.holding import store_time
+from invctl.cli.parameters import AnySku
+from invctl.console.command import output
+from invctl.ledger import reads
+
+LIMIT = 50
+
+
+def history(
+    ctx: Context,
+    sku: AnySku = None,
+    limit: Annotated[int, Option("--limit", min=1, max=1_000_000, metavar="N", help="At most so many events.")] = LIMIT,
+) -> None:
+    """Show the last events of an item, or of the whole store, oldest first.
+
+    For example:
+
+        invctl history MOUSE-001 --limit 10
+    """
+    with open_ledger(ctx) as ledger:
+        rows = reads.history(ledger, sku, limit=limit)
+        when = store_time(ledger)
+    out = output(ctx)
+    if out.fmt == "table":
+        out.rows(telling.PEOPLES, [telling.for_people(row, when) for row in rows], empty="nothing has happened yet")
+    else:
+        out.rows(telling.COLUMNS, [row._asdict() for row in rows])

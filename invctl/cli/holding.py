@@ -1,0 +1,56 @@
+"""How a reservation is told: its record for programs, its sentence for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invctl.cli.times import StoreTime
+from invctl.cli.words import units
+from invctl.clock import parse_time
+from invctl.ledger import reads
+from invctl.model.events import RESERVATION_CREATED
+from invctl.model.reservation import after_event
+
+if TYPE_CHECKING:
+    from invctl.console.output import Output
+    from invctl.console.style import Part
+    from invctl.ledger.ledger import Ledger
+    from invctl.ledger.writing import Receipt
+    from invctl.model.reservation import Reservation
+
+
+def tell(out: Output, ledger: Ledger, receipt: Receipt) -> None:
+    """Write what a command did to a reservation, from the event that it left, whatever happened since."""
+    event = receipt.event
+    # Who opened a reservation stands in its first event alone.
+    opened = None if event.type == RESERVATION_CREATED else reads.reservation(ledger, event.data["reservation"])
+    reservation = after_event(receipt.seq, event, opened)
+    record = {**reservation.as_dict(), "replayed": receipt.replayed}
+    # As of the event: who holds for 30 minutes is told 30 minutes.
+    when = StoreTime(ledger.store.timezone, parse_time(event.time))
+    out.result(record, message=sentence(reservation, when), ident=reservation.reservation)
+    tell_replay(out, receipt)
+
+
+def tell_replay(out: Output, receipt: Receipt) -> None:
+    """Say so where a request had been decided before."""
+    if receipt.replayed and out.fmt == "table":
+        out.talk([("note:", "bold"), " this request was carried out before; nothing was done again"])
+
+
+def store_time(ledger: Ledger) -> StoreTime:
+    """Return what writes instants for the people of this store."""
+    return StoreTime(ledger.store.timezone, ledger.clock.now_us())
+
+
+def sentence(reservation: Reservation, when: StoreTime) -> list[Part]:
+    """Return `R-7K4QM2 holds 2 MOUSE-001 until 10:42 (30 min) for order A-17`, or what became of it."""
+    key = (reservation.reservation, "bold cyan")
+    order = f" for order {reservation.order}" if reservation.order else ""
+    if reservation.pending:
+        until = f"{when.short(reservation.expires_at)} ({when.until(reservation.expires_at)})"
+        return [key, f" holds {units((entry.sku, entry.quantity) for entry in reservation.lines)} until {until}{order}"]
+    sold = units((entry.sku, entry.confirmed) for entry in reservation.lines)
+    released = units((entry.sku, entry.released) for entry in reservation.lines)
+    outcome = "; ".join([f"sold {sold}"] * bool(sold) + [f"released {released}"] * bool(released))
+    return [key, f" {reservation.status}{order}: {outcome}"]

@@ -1,0 +1,83 @@
+"""The store's daemon as another process sees it: whether it runs, and what it says of itself."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from invctl.settings import LOCK_FILE, PID_FILE, RUN, STATUS_FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from invctl.cli.times import StoreTime
+
+
+class Invd(NamedTuple):
+    """A daemon that runs. What it has not said of itself yet is None."""
+
+    pid: int
+    since: str | None
+    broker: str | None
+    connected: bool | None
+
+
+def running(home: Path) -> Invd | None:
+    """Return the daemon that serves a store's folder, or None where none does."""
+    pid = read_pid(home)
+    # Without a pid no lock is tried: one that is starting must not find its lock taken by whoever asks.
+    if pid is None or not _is_held(home / RUN / LOCK_FILE):
+        return None
+    said = _read_status(home / RUN / STATUS_FILE)
+    if said.get("pid") != pid:
+        return Invd(pid, None, None, None)
+    return Invd(pid, said.get("since"), said.get("broker"), said.get("connected"))
+
+
+def read_pid(home: Path) -> int | None:
+    """Return the process id that a daemon left in a store's folder; the daemon may be gone."""
+    try:
+        pid = int((home / RUN / PID_FILE).read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return None
+    # Others name groups of processes, or all of them.
+    return pid if pid > 1 else None
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _read_status(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def describe(invd: Invd | None, when: StoreTime) -> str:
+    """Return what there is to say of a daemon, or that there is none, in one line."""
+    if invd is None:
+        return "not running: `invctl daemon start` starts it"
+    since = f" since {when.exact(invd.since)}" if invd.since else ""
+    reach = {True: ", connected to", False: ", cannot reach", None: ","}[invd.connected]
+    return f"running{since}, pid {invd.pid}" + (f"{reach} {invd.broker}" if invd.broker else "")
+
+
+def as_record(invd: Invd | None) -> dict[str, Any]:
+    """Return the same as a JSON value."""
+    known = invd._asdict() if invd else dict.fromkeys(Invd._fields)
+    return {"running": invd is not None, **known}

@@ -1,0 +1,82 @@
+"""`invctl status`."""
+
+from typing import Any
+
+from typer import Context
+
+from invctl.cli.command import home, open_ledger
+from invctl.cli.holding import store_time
+from invctl.cli.invd import Invd, as_record, describe, running
+from invctl.cli.link import in_words
+from invctl.cli.times import StoreTime, spoken
+from invctl.cli.words import counted
+from invctl.clock import format_time
+from invctl.console.command import output
+from invctl.console.style import Part
+from invctl.ledger import reads
+
+
+def status(ctx: Context) -> None:
+    """Show how far the ledger is, what head office has of it, and whether the daemon runs.
+
+    For example:
+
+        invctl status
+    """
+    folder = home(ctx)
+    invd = running(folder)
+    with open_ledger(ctx) as ledger:
+        when = store_time(ledger)
+        store, numbers = ledger.store, reads.status(ledger)
+    link = numbers.link
+    # Without a daemon nobody knows how the link stands; what was last known would read as if it were so now.
+    state, words = (link.state, in_words(link, store.store)) if invd else ("unknown", "unknown: no daemon runs")
+    record = {
+        **store._asdict(),
+        "home": str(folder),
+        "head_seq": numbers.head_seq,
+        "last_event_at": _time(numbers.last_event_us),
+        "products": numbers.products,
+        "open_reservations": numbers.open_reservations,
+        "acked_seq": link.acked_seq,
+        "acked_at": _time(link.acked_us),
+        "pending_events": max(numbers.head_seq - link.acked_seq, 0),
+        "oldest_pending_age_s": _age_s(numbers.oldest_pending_us, when.now_us),
+        "link": state,
+        "reason": (link.reason or None) if invd else "no daemon runs",
+        "suspects": link.suspects,
+        "daemon": as_record(invd),
+    }
+    output(ctx).result(record, message=_message(record, words, invd, when), ident=store.store)
+
+
+def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreTime) -> list[Part]:
+    pending = record["pending_events"]
+    open_ = counted(record["open_reservations"], "open reservation")
+    acked = f"has acknowledged event {record['acked_seq']}" if record["acked_seq"] else "has acknowledged nothing"
+    if record["acked_at"]:
+        acked += f", answered at {when.exact(record['acked_at'])}"
+    if pending:
+        acked += f"; {pending} pending, the oldest for {spoken(record['oldest_pending_age_s'])}"
+    told: list[Part] = [
+        (record["store"], "bold cyan"),
+        f" ({record['name']}) in {record['home']}",
+        f"\nledger    event {record['head_seq']}, {when.exact(record['last_event_at'])}",
+        f"\nstock     {counted(record['products'], 'product')}, {open_}",
+        f"\ncentral   {acked}",
+        "\nlink      ",
+        (words, "green" if record["link"] == "up" else "yellow"),
+        f"\ndaemon    {describe(invd, when)}",
+    ]
+    if record["suspects"]:
+        asked = f"\nsuspect   {counted(record['suspects'], 'item')}: head office asks for a count"
+        told.append((asked, "yellow"))
+    return told
+
+
+def _time(instant_us: int) -> str | None:
+    return format_time(instant_us) if instant_us else None
+
+
+def _age_s(instant_us: int, now_us: int) -> int | None:
+    return max(now_us - instant_us, 0) // 1_000_000 if instant_us else None

@@ -1,0 +1,84 @@
+"""`invctl sync`."""
+
+import time
+from typing import Annotated
+
+from typer import Context, Option
+
+from invctl.cli.command import open_ledger
+from invctl.cli.invd import running
+from invctl.cli.link import in_words
+from invctl.cli.words import counted
+from invctl.console.command import output
+from invctl.console.options import DURATION
+from invctl.console.progress import Progress
+from invctl.errors import UnreachableError
+from invctl.ledger import reads
+from invctl.ledger.ledger import Ledger
+
+TIMEOUT_S = 60
+LOOK_EVERY_S = 0.02
+# Whether the daemon lives is asked less often: it takes files to tell.
+LOOKS_A_DAEMON = 25
+
+
+def sync(
+    ctx: Context,
+    wait: Annotated[bool, Option("--wait", help="Wait until nothing is pending.")] = False,
+    timeout_s: Annotated[
+        int, Option("--timeout", click_type=DURATION, show_default=False, help="How long at most: 60s by default.")
+    ] = TIMEOUT_S,
+) -> None:
+    """Tell how much head office has not acknowledged yet; with --wait, wait until it has.
+
+    What counts is what was committed when the command began. Exits 7 where the time runs out, or no daemon runs.
+
+    For example:
+
+        invctl sync --wait --timeout 30s
+    """
+    out = output(ctx)
+    begun_s = time.monotonic()
+    with open_ledger(ctx) as ledger:
+        store, head_seq = ledger.store.store, reads.head_seq(ledger)
+        acked_seq = reads.link(ledger).acked_seq
+        if wait and acked_seq < head_seq:
+            with out.progress("to head office", total=head_seq - acked_seq) as bar:
+                acked_seq = _wait(ledger, acked_seq, head_seq, begun_s + timeout_s, bar)
+    pending = max(head_seq - acked_seq, 0)
+    record = {
+        "store": store,
+        "head_seq": head_seq,
+        "acked_seq": acked_seq,
+        "pending_events": pending,
+        "waited_s": round(time.monotonic() - begun_s, 3),
+    }
+    if pending:
+        message = f"{counted(pending, 'event')} not acknowledged yet: `invctl sync --wait` waits"
+    else:
+        message = f"head office has everything, up to event {head_seq}"
+    out.result(record, message=message, ident=str(acked_seq))
+
+
+def _wait(ledger: Ledger, acked_seq: int, head_seq: int, deadline_s: float, bar: Progress) -> int:
+    """Wait until central has acknowledged `head_seq`. Returns what it has acknowledged.
+
+    Raises UnreachableError when the deadline comes first, or no daemon runs.
+    """
+    begun_at = acked_seq
+    look = 0
+    while True:
+        link = reads.link(ledger)
+        bar.update(max(link.acked_seq - begun_at, 0))
+        if link.acked_seq >= head_seq:
+            return link.acked_seq
+        pending = {"pending_events": head_seq - link.acked_seq, "acked_seq": link.acked_seq, "head_seq": head_seq}
+        if look % LOOKS_A_DAEMON == 0 and running(ledger.home) is None:
+            message = f"no daemon runs, and {counted(pending['pending_events'], 'event')} not acknowledged"
+            raise UnreachableError(message, hint="`invctl daemon start` starts it", **pending)
+        if time.monotonic() >= deadline_s:
+            message = f"time ran out with {counted(pending['pending_events'], 'event')} not acknowledged"
+            hint = f"the link is {in_words(link, ledger.store.store)}"
+            raise UnreachableError(message, hint=hint, **pending)
+        look += 1
+        time.sleep(LOOK_EVERY_S)

@@ -1,0 +1,70 @@
+"""Events in words: what a line of an item's or a reservation's history says to a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from invctl.console.output import Column
+from invctl.ledger.reads import HistoryRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from invctl.cli.times import StoreTime
+
+COLUMNS = [Column(key) for key in HistoryRow._fields]
+PEOPLES = [
+    Column("seq", style="dim"),
+    Column("time"),
+    Column("event"),
+    Column("sku", "SKU", style="cyan"),
+    Column("on_hand"),
+    Column("reserved"),
+    Column("about"),
+]
+
+
+def for_people(row: HistoryRow, when: StoreTime) -> dict[str, Any]:
+    """Return a row for the table: levels with their change, and what else there is to say in one column."""
+    reason = row.reason.replace("_", " ") if row.reason else ""
+    # Which order it is for is said once, where the reservation is opened.
+    order = f"order {row.order}" if row.order and row.event == "reservation.created" else ""
+    about = [row.reservation, reason, order, row.clerk and f"by {row.clerk}", row.note]
+    return {
+        "seq": row.seq,
+        "time": when.exact(row.time),
+        "event": row.event,
+        "sku": row.sku,
+        "on_hand": _level(row.on_hand, row.on_hand_change),
+        "reserved": _level(row.reserved, row.reserved_change),
+        "about": ", ".join(part for part in about if part),
+    }
+
+
+def steps(rows: Sequence[HistoryRow], when: StoreTime) -> list[str]:
+    """Return a reservation's story, a line for each of its events."""
+    told: dict[int, list[HistoryRow]] = {}
+    for row in rows:
+        told.setdefault(row.seq, []).append(row)
+    return [_step(lines, when) for lines in told.values()]
+
+
+def _step(lines: list[HistoryRow], when: StoreTime) -> str:
+    row = lines[0]
+    moved = ", ".join(_moved(line) for line in lines if line.sku)
+    by = f" by {row.clerk}" if row.clerk else ""
+    return f"{when.exact(row.time)}  {row.event.partition('.')[2]}{by}{': ' if moved else ''}{moved}  (event {row.seq})"
+
+
+def _moved(row: HistoryRow) -> str:
+    if row.reserved_change > 0:
+        return f"{row.reserved_change} {row.sku} held"
+    sold, released = -row.on_hand_change, row.on_hand_change - row.reserved_change
+    parts = [f"{sold} {row.sku} sold" if sold else "", f"{released} {row.sku} released" if released else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def _level(level: int | None, change: int) -> str | None:
+    if level is None:
+        return None
+    return f"{level} ({change:+d})" if change else str(level)

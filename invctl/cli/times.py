@@ -1,0 +1,71 @@
+"""Times as people at the counter read them: in the store's time zone, and no longer than needed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from invctl.clock import parse_time
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS_S = ((86_400, "day"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+class StoreTime:
+    """Writes instants in a store's time zone; the date only where it is not today's."""
+
+    def __init__(self, zone: str, now_us: int) -> None:
+        """Keep the zone, an IANA name, and what counts as now."""
+        self.now_us = now_us
+        self._zone, self._mark = _load(zone)
+        self._today = self._local(now_us).date()
+
+    def short(self, instant: str | int) -> str:
+        """Write an instant, RFC 3339 or microseconds: `10:42`, or `2026-11-25 10:42`."""
+        return self._written(instant, "%H:%M")
+
+    def exact(self, instant: str | int) -> str:
+        """Write an instant to the second: `10:42:07`, or `2026-11-25 10:42:07`."""
+        return self._written(instant, "%H:%M:%S")
+
+    def until(self, instant: str | int) -> str:
+        """Write how long it is from now to an instant: `28 min`; `0 s` for one that is past."""
+        return spoken(max(_microseconds(instant) - self.now_us, 0) // 1_000_000)
+
+    def since(self, instant: str | int) -> str:
+        """Write how long it is from an instant to now."""
+        return spoken(max(self.now_us - _microseconds(instant), 0) // 1_000_000)
+
+    def _written(self, instant: str | int, clock: str) -> str:
+        local = self._local(_microseconds(instant))
+        return local.strftime(clock if local.date() == self._today else f"%Y-%m-%d {clock}") + self._mark
+
+    def _local(self, instant_us: int) -> datetime:
+        return (_EPOCH + timedelta(microseconds=instant_us)).astimezone(self._zone)
+
+
+def spoken(seconds: int) -> str:
+    """Write a duration in its two largest units, rounded down: `45 s`, `30 min`, `1 h 30 min`, `2 days 3 h`."""
+    if seconds >= 120:
+        seconds -= seconds % 60
+    parts: list[str] = []
+    for size, name in _UNITS_S:
+        amount, seconds = divmod(seconds, size)
+        if amount and len(parts) < 2:
+            parts.append(f"{amount} {name}{'s' if name == 'day' and amount > 1 else ''}")
+    return " ".join(parts) or "0 s"
+
+
+def _microseconds(instant: str | int) -> int:
+    return instant if isinstance(instant, int) else parse_time(instant)
+
+
+def _load(zone: str) -> tuple[tzinfo, str]:
+    """Return a time zone, and what to write behind its times: a machine may lack the zone, and then they are UTC's."""
+    if zone == "UTC":
+        return UTC, ""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - a store in UTC does without
+
+    try:
+        return ZoneInfo(zone), ""
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC, " UTC"

@@ -1,0 +1,41 @@
+"""`invctl verify`."""
+
+from typer import Context, Exit
+
+from invctl.cli.command import open_ledger
+from invctl.cli.words import counted
+from invctl.console.command import output
+from invctl.console.exits import VERIFY_FAILED
+from invctl.console.style import Part
+from invctl.ledger import reads
+from invctl.ledger import verify as verifying
+from invctl.ledger.verify import Verdict
+
+
+def verify(ctx: Context) -> None:
+    """Replay the ledger from its first event and check that it holds: hash chain, movements, sums, levels.
+
+    Exits 8 where something does not hold, and says what.
+
+    For example:
+
+        invctl verify
+    """
+    out = output(ctx)
+    with open_ledger(ctx) as ledger, out.progress("replaying", total=reads.head_seq(ledger)) as bar:
+        verdict = verifying.verify(ledger, progress=bar.update)
+    record = {**verdict._asdict(), "head_hash": verdict.head_hash.hex(), "sound": not verdict.findings}
+    out.result(record, message=_message(verdict), ident=verdict.store)
+    if verdict.findings:
+        raise Exit(VERIFY_FAILED)
+
+
+def _message(verdict: Verdict) -> list[Part]:
+    store = (verdict.store, "bold cyan")
+    if not verdict.findings:
+        numbers = [(verdict.events, "event"), (verdict.skus, "SKU"), (verdict.reservations, "reservation")]
+        replayed = ", ".join(counted(count, noun) for count, noun in numbers)
+        return [store, " ", ("holds", "bold green"), f": {replayed} replayed; head {verdict.head_hash.hex()[:16]}"]
+    found = "".join(f"\n  {finding}" for finding in verdict.findings)
+    advice = "\nwrite nothing more to it; keep a copy of its folder, and restore it from a backup"
+    return [store, " ", ("does not hold", "bold red"), f":{found}{advice}"]
