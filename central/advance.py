@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, case, func, select, update
+from sqlalchemy import bindparam, func, literal_column, select, update
 
 from central import tables
+from central.bulk import ByKeys, ForRows
 from central.facts import Ledger
+from central.state import StoreState
 from invctl.errors import WrongStateError
 
 if TYPE_CHECKING:
@@ -15,8 +17,53 @@ if TYPE_CHECKING:
 
     from sqlalchemy import BindParameter, Connection
 
-    from central.state import StoreState
     from invctl.sync.receiver import Intake
+
+_store, _cursor, _suspect = tables.stores.c, tables.cursors.c, tables.suspects.c
+_CURSORS = ByKeys(
+    tables.stores.join(tables.cursors, _cursor.store == _store.store),
+    keys=(_store.store,),
+    columns=(
+        _store.store,
+        _store.status,
+        _store.shard,
+        _store.first_hash,
+        _cursor.epoch,
+        _cursor.applied_seq,
+        _cursor.applied_hash,
+        select(func.count()).where(_suspect.store == _store.store).scalar_subquery().label("suspects"),
+    ),
+    lock=True,
+)
+_BIND = ForRows(
+    lambda _: (
+        update(tables.stores)
+        .where(_store.store == bindparam("of_store"), _store.first_hash.is_(None))
+        .values(first_hash=bindparam("bound_to"))
+    )
+)
+_NAME = ForRows(
+    lambda _: (
+        update(tables.stores)
+        .where(_store.store == bindparam("of_store"))
+        .values({name: bindparam(f"its_{name}") for name in Ledger._fields})
+    )
+)
+_MOVE = ForRows(
+    lambda _: (
+        update(tables.cursors)
+        .where(_cursor.store == bindparam("of_store"))
+        .values({name: bindparam(f"now_{name}") for name in ("epoch", "applied_seq", "applied_hash", "applied_us")})
+    )
+)
+_proved: BindParameter[int] = bindparam("proved_us")
+_PROVE = ForRows(
+    lambda _: (
+        update(tables.cursors)
+        .where(_cursor.store == bindparam("of_store"), func.coalesce(_cursor.fresh_us, literal_column("0")) < _proved)
+        .values(fresh_us=_proved)
+    )
+)
 
 
 class CursorMovedError(WrongStateError):
@@ -25,28 +72,13 @@ class CursorMovedError(WrongStateError):
     code = "cursor_moved"
 
 
-def check_cursors(connection: Connection, shard: int, intakes: Sequence[Intake]) -> dict[str, int]:
-    """Compare each cursor with what its intake follows, lock it, and return the epochs.
+def check_cursors(connection: Connection, shard: int, intakes: Sequence[Intake]) -> dict[str, StoreState]:
+    """Compare each cursor with what its intake follows, lock it, and return a state for each store.
 
     Raises CursorMovedError.
     """
-    stores, cursors = tables.stores.c, tables.cursors.c
-    rows = connection.execute(
-        select(
-            stores.store,
-            stores.status,
-            stores.shard,
-            stores.first_hash,
-            cursors.epoch,
-            cursors.applied_seq,
-            cursors.applied_hash,
-        )
-        .join(tables.cursors, cursors.store == stores.store)
-        .where(stores.store.in_([intake.store for intake in intakes]))
-        .with_for_update()
-    )
-    found = {row.store: row for row in rows}
-    epochs = {}
+    found = {row.store: row for row in _CURSORS.rows(connection, [(intake.store,) for intake in intakes])}
+    states = {}
     for intake in intakes:
         row = found.get(intake.store)
         if (
@@ -61,65 +93,39 @@ def check_cursors(connection: Connection, shard: int, intakes: Sequence[Intake])
                 hint="load it again; the store sends what is missing",
                 store=intake.store,
             )
-        epochs[intake.store] = row.epoch
-    return epochs
-
-
-def bind_stores(connection: Connection, intakes: Sequence[Intake], states: Mapping[str, StoreState]) -> None:
-    """Bind a store to its ledger with its first event, and keep what `ledger.created` says."""
-    table = tables.stores.c
-    first = [{"of_store": intake.store, "bound_to": intake.hashes[0]} for intake in intakes if intake.prev_seq == 0]
-    if first:
-        connection.execute(
-            update(tables.stores)
-            .where(table.store == bindparam("of_store"), table.first_hash.is_(None))
-            .values(first_hash=bindparam("bound_to")),
-            first,
-        )
-    named = [
-        {"of_store": store, **{f"its_{name}": value for name, value in state.ledger._asdict().items()}}
-        for store, state in states.items()
-        if state.ledger
-    ]
-    if named:
-        connection.execute(
-            update(tables.stores)
-            .where(table.store == bindparam("of_store"))
-            .values({name: bindparam(f"its_{name}") for name in Ledger._fields}),
-            named,
-        )
+        states[intake.store] = StoreState(row.epoch, row.suspects)
+    return states
 
 
 def move_cursors(connection: Connection, intakes: Sequence[Intake], states: Mapping[str, StoreState], now: int) -> None:
     """Set each cursor to the end of its intake."""
-    connection.execute(
-        update(tables.cursors)
-        .where(tables.cursors.c.store == bindparam("of_store"))
-        .values(
-            epoch=bindparam("now_epoch"),
-            applied_seq=bindparam("now_seq"),
-            applied_hash=bindparam("now_hash"),
-            applied_us=now,
-        ),
+    _MOVE.run(
+        connection,
         [
             {
                 "of_store": intake.store,
                 "now_epoch": states[intake.store].epoch,
-                "now_seq": intake.last_seq,
-                "now_hash": intake.hashes[-1],
+                "now_applied_seq": intake.last_seq,
+                "now_applied_hash": intake.hashes[-1],
+                "now_applied_us": now,
             }
             for intake in intakes
         ],
     )
 
 
+def bind_stores(connection: Connection, intakes: Sequence[Intake], states: Mapping[str, StoreState]) -> None:
+    """Bind a store to its ledger with its first event, and keep what `ledger.created` says."""
+    first = [{"of_store": intake.store, "bound_to": intake.hashes[0]} for intake in intakes if intake.prev_seq == 0]
+    _BIND.run(connection, first)
+    named = [
+        {"of_store": store, **{f"its_{name}": value for name, value in state.ledger._asdict().items()}}
+        for store, state in states.items()
+        if state.ledger
+    ]
+    _NAME.run(connection, named)
+
+
 def note_fresh(connection: Connection, fresh: Mapping[str, int]) -> None:
     """Keep up to which moment each store's numbers are proved complete. It never moves back."""
-    proved: BindParameter[int] = bindparam("proved_us")
-    old = tables.cursors.c.fresh_us
-    connection.execute(
-        update(tables.cursors)
-        .where(tables.cursors.c.store == bindparam("of_store"))
-        .values(fresh_us=case((func.coalesce(old, 0) < proved, proved), else_=old)),
-        [{"of_store": store, "proved_us": instant_us} for store, instant_us in fresh.items()],
-    )
+    _PROVE.run(connection, [{"of_store": store, "proved_us": proved_us} for store, proved_us in fresh.items()])

@@ -15,8 +15,7 @@ from central.archive import archive_runs, levels_in_archive
 from central.cursors import note_heard
 from central.database import now_us, writing
 from central.fence import lock_and_check
-from central.rows import count_suspects, keys_of, load, save
-from central.state import StoreState
+from central.rows import keys_of, load, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,8 +93,7 @@ def apply_intakes(
 def _apply(
     connection: Connection, shard: int, position: int, intakes: Sequence[Intake], runs: Mapping[str, list[Facts]]
 ) -> list[Applied]:
-    epochs = check_cursors(connection, shard, intakes)
-    states = {store: StoreState(epoch) for store, epoch in epochs.items()}
+    states = check_cursors(connection, shard, intakes)
     load(connection, states, {store: keys_of(run) for store, run in runs.items()})
     now = now_us(connection)
     for intake in intakes:
@@ -109,12 +107,11 @@ def _apply(
     save(connection, states, now)
     bind_stores(connection, intakes, states)
     move_cursors(connection, intakes, states, now)
-    suspects = count_suspects(connection, runs)
     return [
         Applied(
             store=intake.store,
             epoch=states[intake.store].epoch,
-            suspects=suspects.get(intake.store, 0),
+            suspects=states[intake.store].suspects_now,
             last_seq=intake.last_seq,
             events=len(intake.bodies),
             positions=(first, first + len(intake.bodies) - 1),

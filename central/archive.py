@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from central import facts, tables
+from central.bulk import ForRows
 from invctl.model.stock import EMPTY, StockLevel
 
 if TYPE_CHECKING:
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 ROWS_FETCHED_MAX = 500
 # Looking for so many names in the bytes costs less than reading the bytes.
 _NEEDLES_MAX = 20
+
+
+_ARCHIVE = ForRows(lambda _: insert(tables.archive))
+_COUNT = (
+    update(tables.shards)
+    .where(tables.shards.c.shard == bindparam("of_shard"))
+    .values(position=bindparam("now_position"))
+)
 
 
 def archive_runs(
@@ -52,8 +61,8 @@ def archive_runs(
                     "body": body,
                 }
             )
-    connection.execute(insert(tables.archive), rows)
-    connection.execute(update(tables.shards).where(tables.shards.c.shard == shard).values(position=position))
+    _ARCHIVE.run(connection, rows)
+    connection.execute(_COUNT, {"of_shard": shard, "now_position": position})
     return first_positions
 
 

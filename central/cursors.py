@@ -7,14 +7,31 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, case, func, select, update
 
 from central import tables
+from central.bulk import ForRows
 from invctl.sync.receiver import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import BindParameter, ColumnElement, Connection
 
     from invctl.sync.receiver import Heard
+
+_old = tables.cursors.c
+_new_seq: BindParameter[int] = bindparam("new_head_seq")
+_is_older = (_old.boot == bindparam("new_boot")) & (_old.head_seq > _new_seq)
+_HEAR = ForRows(
+    lambda _: (
+        update(tables.cursors)
+        .where(_old.store == bindparam("of_store"))
+        .values(
+            boot=bindparam("new_boot"),
+            heard_us=bindparam("new_heard_us"),
+            head_seq=case((_is_older, _old.head_seq), else_=_new_seq),
+            head_hash=case((_is_older, _old.head_hash), else_=bindparam("new_head_hash")),
+        )
+    )
+)
 
 
 def load_cursors(connection: Connection, shard: int) -> list[Cursor]:
@@ -38,20 +55,8 @@ def note_heard(connection: Connection, heard: Sequence[Heard]) -> None:
 
     Within one boot a ledger's head never falls: a frame that comes late does not take it back.
     """
-    old = tables.cursors.c
-    older = (old.boot == bindparam("new_boot")) & (old.head_seq > bindparam("new_head_seq"))
-    statement = (
-        update(tables.cursors)
-        .where(old.store == bindparam("of_store"))
-        .values(
-            boot=bindparam("new_boot"),
-            heard_us=bindparam("new_heard_us"),
-            head_seq=case((older, old.head_seq), else_=bindparam("new_head_seq")),
-            head_hash=case((older, old.head_hash), else_=bindparam("new_head_hash")),
-        )
-    )
-    connection.execute(
-        statement,
+    _HEAR.run(
+        connection,
         [
             {
                 "of_store": item.store,

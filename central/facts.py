@@ -88,7 +88,7 @@ def _of_known_type(seq: int, facts: Facts) -> Facts:
     """Add what the event's type says beyond its lines. Raises what a field that is missing or wrong may raise."""
     event, data = facts.event, facts.event.data
     if event.type in events.STATUS_AFTER:
-        return facts._replace(reservation=_checked(after_event(seq, event)))
+        return facts._replace(reservation=_checked(event, after_event(seq, event)))
     if event.type in {events.PRODUCT_ADDED, events.PRODUCT_EDITED}:
         price = data.get("price")
         product = Product(_key(data["sku"]), _text(data["name"]), None if price is None else _whole(price))
@@ -100,7 +100,7 @@ def _of_known_type(seq: int, facts: Facts) -> Facts:
     return facts
 
 
-def _checked(reservation: Reservation) -> Reservation:
+def _checked(event: Event, reservation: Reservation) -> Reservation:
     """Return a reservation of which every field has its type, and can be stored."""
     _key(reservation.reservation)
     _text(reservation.order)
@@ -110,10 +110,13 @@ def _checked(reservation: Reservation) -> Reservation:
     if reservation.ended_at:
         parse_time(reservation.ended_at)
     for entry in reservation.lines:
-        _key(entry.sku)
         _whole(entry.quantity)
         _whole(entry.confirmed)
         _whole(entry.released)
+    if event.type == events.RESERVATION_EXTENDED:
+        # Its lines are none of the event's, which were looked at already.
+        for entry in reservation.lines:
+            _key(entry.sku)
     return reservation
 
 
@@ -178,10 +181,13 @@ def _is_storable(value: object) -> TypeGuard[str]:
     """Say whether this is a text that a database takes."""
     if not isinstance(value, str) or "\0" in value:
         return False
+    if value.isascii():
+        return True
     try:
-        return value.isascii() or bool(value.encode())
+        value.encode()
     except UnicodeEncodeError:
         return False
+    return True
 
 
 def _is_key(value: object) -> TypeGuard[str]:
@@ -189,11 +195,11 @@ def _is_key(value: object) -> TypeGuard[str]:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    if not _is_storable(value):
+    if _is_storable(value):
+        return value
+    if isinstance(value, str):
         raise _UnstorableError
-    return value
+    raise TypeError
 
 
 def _text_or_none(value: object) -> str | None:
@@ -201,18 +207,18 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _key(value: object) -> str:
-    text = _text(value)
-    if len(text) > KEY_CHARS_MAX:
+    if _is_key(value):
+        return value
+    if isinstance(value, str):
         raise _UnstorableError
-    return text
+    raise TypeError
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError
-    if not 0 <= value <= _WHOLE_MAX:
-        raise ValueError
-    return value
+    # Not isinstance: True is no quantity.
+    if type(value) is int and 0 <= value <= _WHOLE_MAX:
+        return value
+    raise ValueError
 
 
 def _instant_or_none(time: object) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from central import tables
 from central.database import now_us
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from invctl.model.identifiers import Bits
 
 FENCE_BITS = 128
+_LOCK = (
+    select(tables.shards.c.fence, tables.shards.c.position)
+    .where(tables.shards.c.shard == bindparam("of_shard"))
+    .with_for_update()
+)
 
 
 class FenceLostError(RefusedError):
@@ -50,9 +55,7 @@ def lock_and_check(connection: Connection, shard: int, fence: str) -> int:
     The transaction has to be of `central.database.writing`: on SQLite its BEGIN IMMEDIATE is the lock. Raises
     FenceLostError where the row has another fence.
     """
-    row = connection.execute(
-        select(tables.shards.c.fence, tables.shards.c.position).where(tables.shards.c.shard == shard).with_for_update()
-    ).one_or_none()
+    row = connection.execute(_LOCK, {"of_shard": shard}).one_or_none()
     if row is None or row.fence != fence:
         raise FenceLostError(hint="give the lease back, and ask for it again", shard=shard)
     return int(row.position)

@@ -4,29 +4,55 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, select, tuple_
+from sqlalchemy import bindparam, delete, insert
 
 from central import tables
-from central.bulk import chunks, insert_into, upsert
+from central.bulk import ByKeys, ForRows, upsert_into
 from central.state import Known, StoreState
 from invctl.clock import parse_time
 from invctl.model.stock import StockLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import Connection, Row, Select, Table
+    from sqlalchemy import Connection
 
     from central.facts import Facts
     from invctl.model.reservation import Reservation
 
 
-_level, _held = tables.levels.c, tables.reservations.c
-_LEVELS: Select[Any] = select(
-    _level.store, _level.sku, _level.on_hand, _level.reserved, _level.version
-).with_for_update()
-_SUSPECTS: Select[Any] = select(tables.suspects.c.store, tables.suspects.c.sku)
-_KNOWN: Select[Any] = select(_held.store, _held.reservation, _held.status, _held.clerk)
+_level, _held, _suspect, _entry = (
+    table.c for table in (tables.levels, tables.reservations, tables.suspects, tables.reservation_lines)
+)
+_LEVELS = ByKeys(
+    tables.levels,
+    keys=(_level.store, _level.sku),
+    columns=(_level.store, _level.sku, _level.on_hand, _level.reserved, _level.version),
+    lock=True,
+)
+_SUSPECTS = ByKeys(tables.suspects, keys=(_suspect.store, _suspect.sku), columns=(_suspect.store, _suspect.sku))
+_KNOWN = ByKeys(
+    tables.reservations,
+    keys=(_held.store, _held.reservation),
+    columns=(_held.store, _held.reservation, _held.status, _held.clerk),
+)
+
+_SET_PRODUCTS = ForRows(lambda dialect: upsert_into(dialect, tables.products))
+_SET_LEVELS = ForRows(lambda dialect: upsert_into(dialect, tables.levels))
+_SET_RESERVATIONS = ForRows(lambda dialect: upsert_into(dialect, tables.reservations))
+_SET_LINES = ForRows(lambda dialect: upsert_into(dialect, tables.reservation_lines))
+# An event states the whole reservation, so one with fewer lines than before leaves none over.
+_DROP_SURPLUS = ForRows(
+    lambda _: delete(tables.reservation_lines).where(
+        _entry.store == bindparam("store"),
+        _entry.reservation == bindparam("reservation"),
+        _entry.line >= bindparam("size"),
+    )
+)
+_CLEAR = ForRows(
+    lambda _: delete(tables.suspects).where(_suspect.store == bindparam("store"), _suspect.sku == bindparam("sku"))
+)
+_MARK = ForRows(lambda _: insert(tables.suspects))
 
 
 class Keys(NamedTuple):
@@ -54,31 +80,36 @@ def keys_of(run: Iterable[Facts]) -> Keys:
 def load(connection: Connection, states: Mapping[str, StoreState], keys: Mapping[str, Keys]) -> None:
     """Fill in what the database has under these keys. The rows stay locked until the transaction ends."""
     skus = [(store, sku) for store, of_store in keys.items() for sku in of_store.skus]
-    for row in _rows_of(connection, _LEVELS, tables.levels, skus):
+    for row in _LEVELS.rows(connection, skus):
         states[row.store].levels[row.sku] = StockLevel(row.on_hand, row.reserved, row.version)
-    for row in _rows_of(connection, _SUSPECTS, tables.suspects, skus):
+    for row in _SUSPECTS.rows(connection, skus):
         states[row.store].suspects.add(row.sku)
     reservations = [(store, key) for store, of_store in keys.items() for key in of_store.reservations]
-    for row in _rows_of(connection, _KNOWN, tables.reservations, reservations):
+    for row in _KNOWN.rows(connection, reservations):
         states[row.store].known[row.reservation] = Known(row.status == "pending", row.clerk)
 
 
 def save(connection: Connection, states: Mapping[str, StoreState], now: int) -> None:
     """Write what changed."""
-    _overwrite(
+    _SET_PRODUCTS.run(
         connection,
-        tables.products,
         [
             {"store": store, "sku": sku, "name": product.name, "price": product.price, "seq": seq}
             for store, state in states.items()
             for sku, (product, seq) in state.products.items()
         ],
     )
-    _overwrite(
+    _SET_LEVELS.run(
         connection,
-        tables.levels,
         [
-            {"store": store, "sku": sku, "seq": seq, **state.levels[sku]._asdict()}
+            {
+                "store": store,
+                "sku": sku,
+                "on_hand": state.levels[sku].on_hand,
+                "reserved": state.levels[sku].reserved,
+                "version": state.levels[sku].version,
+                "seq": seq,
+            }
             for store, state in states.items()
             for sku, seq in state.level_seqs.items()
         ],
@@ -100,31 +131,6 @@ def reservation_columns(item: Reservation) -> dict[str, Any]:
     }
 
 
-def count_suspects(connection: Connection, stores: Iterable[str]) -> dict[str, int]:
-    """Return how many SKUs of each of these stores are in doubt."""
-    table = tables.suspects.c
-    counts: dict[str, int] = {}
-    for some in chunks(stores):
-        rows = connection.execute(
-            select(table.store, func.count().label("skus")).where(table.store.in_(some)).group_by(table.store)
-        )
-        counts |= {row.store: row.skus for row in rows}
-    return counts
-
-
-def _rows_of(
-    connection: Connection, columns: Select[Any], table: Table, keys: Sequence[tuple[str, str]]
-) -> Iterable[Row[Any]]:
-    primary = tuple_(*table.primary_key)
-    for some in chunks(keys):
-        yield from connection.execute(columns.where(primary.in_(some)))
-
-
-def _overwrite(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(upsert(connection, table), rows)
-
-
 def _save_reservations(connection: Connection, states: Mapping[str, StoreState]) -> None:
     rows = []
     lines = []
@@ -133,32 +139,29 @@ def _save_reservations(connection: Connection, states: Mapping[str, StoreState])
         for key, item in state.reservations.items():
             identity = {"store": store, "reservation": key}
             rows.append({**identity, **reservation_columns(item)})
-            lines += [{**identity, "line": line, **entry._asdict()} for line, entry in enumerate(item.lines)]
-            sizes.append({"of_store": store, "of_reservation": key, "size": len(item.lines)})
-    if not rows:
-        return
-    _overwrite(connection, tables.reservations, rows)
-    _overwrite(connection, tables.reservation_lines, lines)
-    # An event states the whole reservation, so one with fewer lines than before leaves none over.
-    table = tables.reservation_lines.c
-    surplus = delete(tables.reservation_lines).where(
-        table.store == bindparam("of_store"),
-        table.reservation == bindparam("of_reservation"),
-        table.line >= bindparam("size"),
-    )
-    connection.execute(surplus, sizes)
+            lines += [
+                {
+                    **identity,
+                    "line": line,
+                    "sku": entry.sku,
+                    "quantity": entry.quantity,
+                    "confirmed": entry.confirmed,
+                    "released": entry.released,
+                }
+                for line, entry in enumerate(item.lines)
+            ]
+            sizes.append({**identity, "size": len(item.lines)})
+    _SET_RESERVATIONS.run(connection, rows)
+    _SET_LINES.run(connection, lines)
+    _DROP_SURPLUS.run(connection, sizes)
 
 
 def _save_suspects(connection: Connection, states: Mapping[str, StoreState], now: int) -> None:
-    table = tables.suspects.c
-    cleared = [{"of_store": store, "of_sku": sku} for store, state in states.items() for sku in state.cleared]
-    if cleared:
-        settled = delete(tables.suspects).where(table.store == bindparam("of_store"), table.sku == bindparam("of_sku"))
-        connection.execute(settled, cleared)
+    cleared = [{"store": store, "sku": sku} for store, state in states.items() for sku in state.cleared]
+    _CLEAR.run(connection, cleared)
     marked = [
         {"store": store, "since_us": now, **item._asdict()}
         for store, state in states.items()
         for item in state.marked.values()
     ]
-    if marked:
-        connection.execute(insert_into(connection, tables.suspects), marked)
+    _MARK.run(connection, marked)

@@ -43,9 +43,13 @@ class Drift(NamedTuple):
 class StoreState:
     """The rows of one store that a run of events touches, as they are and as they become."""
 
-    def __init__(self, epoch: int) -> None:
-        """Begin with nothing known; whoever loads the rows fills `levels`, `suspects` and `known`."""
+    def __init__(self, epoch: int, suspects_before: int = 0) -> None:
+        """Begin with nothing known; whoever loads the rows fills `levels`, `suspects` and `known`.
+
+        `suspects_before` counts all the SKUs of the store that are in doubt.
+        """
         self.epoch = epoch
+        self._suspects_before = suspects_before
         self.levels: dict[str, StockLevel] = {}
         self.suspects: set[str] = set()
         self.known: dict[str, Known] = {}
@@ -54,9 +58,15 @@ class StoreState:
         self.products: dict[str, tuple[Product, int]] = {}
         self.reservations: dict[str, Reservation] = {}
         self.marked: dict[str, Doubt] = {}
+        # Of those that the database has as suspect.
         self.cleared: set[str] = set()
         self.ledger: Ledger | None = None
         self.drifts: list[Drift] = []
+
+    @property
+    def suspects_now(self) -> int:
+        """How many SKUs of the store are in doubt."""
+        return self._suspects_before - len(self.cleared) + len(self.marked)
 
     def misses(self, run: Sequence[Facts]) -> set[str]:
         """Return the SKUs whose first line in a run does not follow from their row."""
@@ -125,15 +135,19 @@ class StoreState:
 
     def _mark(self, sku: str, seq: int, reason: str) -> None:
         """Put a SKU in doubt. The first reason stands: what follows may well come of it."""
-        if sku not in self.suspects:
-            self.suspects.add(sku)
-            self.marked[sku] = Doubt(sku, seq, reason)
+        if sku in self.suspects:
+            return
+        self.suspects.add(sku)
+        self.marked[sku] = Doubt(sku, seq, reason)
+        if sku not in self.levels:
+            # It is listed with the stock, or nobody would find it.
+            self._set_level(sku, EMPTY, seq)
 
     def _clear(self, sku: str) -> None:
         if sku in self.suspects:
-            self.suspects.discard(sku)
-            self.marked.pop(sku, None)
-            self.cleared.add(sku)
+            self.suspects.remove(sku)
+            if self.marked.pop(sku, None) is None:
+                self.cleared.add(sku)
 
 
 def _impossible(event_type: str, before: Known | None) -> str:

@@ -43,7 +43,7 @@ def register_newcomers(connection: Connection, heard: list[Heard], *, admit_any:
     if not kept:
         return []
     now, shards = now_us(connection), shard_count(connection)
-    statement = insert_into(connection, tables.stores)
+    statement = insert_into(connection.dialect.name, tables.stores)
     old, new = tables.stores.c, statement.excluded
     statement = statement.on_conflict_do_update(
         index_elements=["store"],
@@ -79,7 +79,7 @@ def admit(connection: Connection, store: str) -> Admission:
     Raises InvalidValueError where this is no store id.
     """
     row: dict[str, Any] = _identity(check_store(store), shard_count(connection))
-    statement = insert_into(connection, tables.stores).on_conflict_do_nothing(index_elements=["store"])
+    statement = insert_into(connection.dialect.name, tables.stores).on_conflict_do_nothing(index_elements=["store"])
     connection.execute(statement, [{**row, "status": PENDING}])
     _begin_cursors(connection, [store])
     mine = tables.stores.c.store == store
@@ -108,7 +108,7 @@ def _identity(store: str, shards: int) -> dict[str, Any]:
 
 
 def _begin_cursors(connection: Connection, stores: list[str]) -> None:
-    statement = insert_into(connection, tables.cursors).on_conflict_do_nothing(index_elements=["store"])
+    statement = insert_into(connection.dialect.name, tables.cursors).on_conflict_do_nothing(index_elements=["store"])
     connection.execute(
         statement,
         [
