@@ -1,0 +1,258 @@
+"""invd over a bus in memory: real ledgers, the real protocol, and head office's real receiving side."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from contextlib import asynccontextmanager
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import pytest
+
+from daemon import service as service_module
+from daemon.home import Home
+from daemon.service import Service
+from invctl.bus.memory import MemoryBroker, MemoryBus
+from invctl.clock import SystemClock
+from invctl.errors import NotFoundError, RefusedError
+from invctl.ledger import adjustments, products, reads, reservations
+from invctl.ledger.ledger import Ledger
+from invctl.runtime.logs import configure
+from invctl.sync import shipper
+from tests.integration.daemon.office import NAMESPACE, Office, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+def open_store(home: Path, store: str = "downtown") -> Ledger:
+    ledger = Ledger.create(home, store)
+    products.add(ledger, "MOUSE-001", "Mouse")
+    adjustments.adjust(ledger, {"MOUSE-001": 100}, "received")
+    return ledger
+
+
+def bodies(ledger: Ledger) -> list[bytes]:
+    return [body for (body,) in ledger.rows("SELECT body FROM events ORDER BY seq")]
+
+
+class Running:
+    """A daemon that runs, and what it logged."""
+
+    def __init__(self, service: Service, log: io.StringIO) -> None:
+        self.service = service
+        self._log = log
+
+    def logged(self, action: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self._log.getvalue().splitlines()]
+        return [line for line in lines if line["action"] == action]
+
+
+@asynccontextmanager
+async def daemon(bus: MemoryBus, *homes: Path) -> AsyncIterator[Running]:
+    stream = io.StringIO()
+    log = configure("invd", fmt="json", level="debug", stream=stream)
+    service = Service(namespace=NAMESPACE, clock=SystemClock(), chance=Random(7), log=log)
+    service.hold(homes)
+    stop = asyncio.Event()
+    task = asyncio.create_task(service.run(stop, bus))
+    try:
+        yield Running(service, stream)
+        stop.set()
+        await task
+    finally:
+        task.cancel()
+        service.release()
+        await bus.close()
+
+
+@asynccontextmanager
+async def office(broker: MemoryBroker, *admitted: str) -> AsyncIterator[Office]:
+    bus = MemoryBus(broker)
+    central = Office(bus)
+    for store in admitted:
+        central.admit(store)
+    task = asyncio.create_task(central.run())
+    try:
+        yield central
+    finally:
+        task.cancel()
+        await bus.close()
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    return MemoryBroker()
+
+
+async def test_what_the_ledger_has_arrives_byte_for_byte_and_is_remembered(
+    tmp_path: Path, broker: MemoryBroker
+) -> None:
+    with open_store(tmp_path) as ledger:
+        async with office(broker, "downtown") as central, daemon(MemoryBus(broker), tmp_path):
+            await until(lambda: reads.link(ledger).acked_seq == 3)
+            link = reads.link(ledger)
+            assert central.archive["downtown"] == bodies(ledger)
+            assert (link.state, link.reason, link.suspects) == ("up", "", 0)
+            assert link.acked_us > 0
+
+
+async def test_a_poke_sends_at_once(tmp_path: Path, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without a heartbeat and without looking, only the poke can tell.
+    monkeypatch.setattr(shipper, "HEARTBEAT_S", 3600.0)
+    monkeypatch.setattr(shipper, "SILENCE_S", 9e9)
+    monkeypatch.setattr(service_module, "LOOK_EVERY_S", 3600.0)
+    with open_store(tmp_path) as ledger:
+        async with office(broker, "downtown") as central, daemon(MemoryBus(broker), tmp_path):
+            await until(lambda: len(central.archive.get("downtown", [])) == 3)
+            reservations.reserve(ledger, {"MOUSE-001": 1})
+            await until(lambda: len(central.archive["downtown"]) == 4)
+
+
+async def test_without_a_poke_it_looks_by_itself(
+    tmp_path: Path, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipper, "HEARTBEAT_S", 3600.0)
+    monkeypatch.setattr(shipper, "SILENCE_S", 9e9)
+    with open_store(tmp_path) as ledger:
+        async with office(broker, "downtown") as central, daemon(MemoryBus(broker), tmp_path):
+            await until(lambda: len(central.archive.get("downtown", [])) == 3)
+            (tmp_path / "run" / "poke").unlink()
+            reservations.reserve(ledger, {"MOUSE-001": 1})
+            await until(lambda: len(central.archive["downtown"]) == 4)
+
+
+async def test_one_daemon_serves_many_stores(tmp_path: Path, broker: MemoryBroker) -> None:
+    stores = ["downtown", "midtown", "brooklyn"]
+    ledgers = [open_store(tmp_path / store, store) for store in stores]
+    homes = [tmp_path / store for store in stores]
+    async with office(broker, *stores) as central, daemon(MemoryBus(broker), *homes):
+        await until(lambda: all(reads.link(ledger).acked_seq == 3 for ledger in ledgers))
+        assert {store: central.archive[store] for store in stores} == {
+            ledger.store.store: bodies(ledger) for ledger in ledgers
+        }
+    for ledger in ledgers:
+        ledger.close()
+
+
+@pytest.mark.fault_tolerance
+async def test_a_store_that_is_not_admitted_says_so_and_drains_once_it_is(tmp_path: Path, broker: MemoryBroker) -> None:
+    with open_store(tmp_path) as ledger:
+        async with office(broker) as central, daemon(MemoryBus(broker), tmp_path) as running:
+            await until(lambda: reads.link(ledger).state == "refused")
+            assert reads.link(ledger).reason == "not_admitted"
+            assert central.archive == {}
+            assert running.logged("link.refused")[0]["store"] == "downtown"
+            central.admit("downtown")
+            await until(lambda: reads.link(ledger).acked_seq == 3)
+            assert reads.link(ledger).state == "up"
+
+
+@pytest.mark.fault_tolerance
+async def test_a_daemon_cut_off_goes_on_by_itself(tmp_path: Path, broker: MemoryBroker) -> None:
+    bus = MemoryBus(broker)
+    with open_store(tmp_path) as ledger:
+        async with office(broker, "downtown") as central, daemon(bus, tmp_path) as running:
+            await until(lambda: reads.link(ledger).acked_seq == 3)
+            bus.cut_off()
+            reservations.reserve(ledger, {"MOUSE-001": 1})
+            await until(lambda: running.logged("publish.failed"))
+            await until(lambda: reads.link(ledger).state == "unknown")
+            bus.heal()
+            await until(lambda: reads.link(ledger).acked_seq == 4)
+            assert central.archive["downtown"] == bodies(ledger)
+
+
+@pytest.mark.fault_tolerance
+async def test_a_new_daemon_goes_on_where_the_last_one_was(tmp_path: Path, broker: MemoryBroker) -> None:
+    with open_store(tmp_path) as ledger:
+        async with office(broker, "downtown") as central:
+            async with daemon(MemoryBus(broker), tmp_path):
+                await until(lambda: reads.link(ledger).acked_seq == 3)
+            reservations.reserve(ledger, {"MOUSE-001": 1})
+            async with daemon(MemoryBus(broker), tmp_path):
+                await until(lambda: reads.link(ledger).acked_seq == 4)
+            assert central.archive["downtown"] == bodies(ledger)
+
+
+@pytest.mark.business
+async def test_what_is_due_expires_without_a_clerk(tmp_path: Path, broker: MemoryBroker) -> None:
+    with open_store(tmp_path) as ledger:
+        opened = reservations.reserve(ledger, {"MOUSE-001": 1}, hold_s=1).event.subject
+        async with office(broker, "downtown") as central, daemon(MemoryBus(broker), tmp_path) as running:
+            await until(lambda: len(central.archive.get("downtown", [])) == 5)
+            assert b"inventory.reservation.expired" in central.archive["downtown"][-1]
+            assert reads.reservation(ledger, opened).status == "expired"
+            assert running.logged("reservations.expired")[0]["count"] == 1
+
+
+@pytest.mark.fault_tolerance
+async def test_a_damaged_event_is_refused_examined_and_named(
+    tmp_path: Path, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "EXAMINE_EVERY_S", 0.05)
+    with open_store(tmp_path) as ledger:
+        raw = apsw.Connection(str(ledger.path))
+        raw.execute("DROP TRIGGER events_keep_update")
+        raw.execute(
+            "UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'Mouse', 'House') AS BLOB) WHERE seq = 2"
+        )
+        raw.close()
+        async with office(broker, "downtown") as central, daemon(MemoryBus(broker), tmp_path) as running:
+            await until(lambda: reads.link(ledger).reason == "bytes_do_not_hash")
+            await until(lambda: running.logged("ledger.damaged"))
+            assert "event 2" in running.logged("ledger.damaged")[0]["finding"]
+            assert central.archive == {}
+
+
+@pytest.mark.fault_tolerance
+async def test_a_ledger_that_central_knows_better_stops_sending(tmp_path: Path, broker: MemoryBroker) -> None:
+    with open_store(tmp_path / "first") as first, open_store(tmp_path / "second") as second:
+        async with office(broker, "downtown") as central:
+            async with daemon(MemoryBus(broker), tmp_path / "first"):
+                await until(lambda: reads.link(first).acked_seq == 3)
+            # Head office knows this ledger by its first event, so the other one is told apart at once.
+            async with daemon(MemoryBus(broker), tmp_path / "second"):
+                await until(lambda: reads.link(second).state == "refused")
+                assert reads.link(second).reason == "other_ledger"
+            assert central.archive["downtown"] == bodies(first)
+
+
+async def test_two_folders_of_one_store_are_refused(tmp_path: Path, broker: MemoryBroker) -> None:
+    open_store(tmp_path / "one").close()
+    open_store(tmp_path / "two").close()
+    with pytest.raises(RefusedError, match="two folders hold store downtown"):
+        async with daemon(MemoryBus(broker), tmp_path / "one", tmp_path / "two") as running:
+            await until(lambda: running.logged("daemon.stopped"))
+    Home(tmp_path / "one").close()
+
+
+def test_a_home_is_held_once_and_left_clean(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    home = Home(tmp_path)
+    with pytest.raises(RefusedError, match="a daemon serves"):
+        Home(tmp_path)
+    home.close()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"invd.lock", "poke"}
+    Home(tmp_path).close()
+
+
+def test_a_folder_without_a_ledger_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no ledger"):
+        Home(tmp_path)
+
+
+def test_a_file_where_the_pipe_belongs_is_replaced(tmp_path: Path) -> None:
+    ledger = open_store(tmp_path)
+    (tmp_path / "run").mkdir(exist_ok=True)
+    (tmp_path / "run" / "poke").write_text("left by a backup")
+    home = Home(tmp_path)
+    reservations.reserve(ledger, {"MOUSE-001": 1})
+    assert (tmp_path / "run" / "poke").is_fifo()
+    home.drain_pokes()
+    home.close()
+    ledger.close()
