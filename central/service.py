@@ -1,0 +1,240 @@
+"""Head office's service: strives for the leases of its shards, and serves those that it holds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from central.database import describe, writing
+from central.fence import FenceLostError, mint
+from central.latency import Latencies
+from central.leases import Leases
+from central.shard_server import ShardServer
+from central.shards import slots_of
+from central.subscriber import Subscriber
+from invctl.clock import format_time
+from invctl.errors import UnreachableError
+from invctl.runtime.jobs import Jobs
+from invctl.runtime.status import write_status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from random import Random
+
+    from sqlalchemy import Engine
+    from structlog.typing import FilteringBoundLogger
+
+    from invctl.bus.contract import EventBus
+    from invctl.clock import Clock
+    from invctl.locks.contract import LockManager
+
+LEASES_EVERY_S = 0.5
+UPKEEP_EVERY_S = 1.0
+STATUS_EVERY_S = 1.0
+RELEASE_S = 0.5
+
+
+class BusWatch:
+    """Whether the bus can be heard. Its loss and its return are each said once."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        """Begin with nothing known."""
+        self._log = log
+        self._heard: bool | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether a subscription stands."""
+        return self._heard is True
+
+    def lost(self, error: UnreachableError) -> None:
+        """Note that the bus could not be reached. A subscription says so after each attempt."""
+        if self._heard is not False:
+            self._log.warning("bus.lost", error=error)
+        self._heard = False
+
+    def subscribed(self, broker: str) -> None:
+        """Note that the bus confirmed a subscription."""
+        self._log.info("bus.subscribed", broker=broker)
+        self._heard = True
+
+
+class Service:
+    """One central: its database, bus and locks, and a subscriber for each shard that it holds."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        bus: EventBus,
+        locks: LockManager,
+        *,
+        shards: int,
+        namespace: str,
+        owner: str,
+        predecessor: str,
+        admit_any: bool,
+        status_path: Path,
+        watch: BusWatch,
+        clock: Clock,
+        chance: Random,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Prepare; `run` begins.
+
+        Args:
+            engine: central's database, of which the schema is current.
+            bus: carries frames.
+            locks: hold the leases.
+            shards: how many the database was founded with.
+            namespace: what the names of channels and leases begin with.
+            owner: a name that no other process has, shown to people.
+            predecessor: the owner that is known to be dead, or nothing.
+            admit_any: admit whoever speaks: for a demo.
+            status_path: where to write what `status` shows.
+            watch: is told by `bus` when it is lost.
+            clock: the machine's.
+            chance: draws fences and tokens, and spreads attempts.
+            log: told of everything.
+
+        """
+        self._engine = engine
+        self._bus = bus
+        self._shards = shards
+        self._namespace = namespace
+        self._owner = owner
+        self._admit_any = admit_any
+        self._status_path = status_path
+        self._watch = watch
+        self._clock = clock
+        self._chance = chance
+        self._log = log
+        self._subscribers: dict[int, tuple[str, Subscriber]] = {}
+        self._ended_counts: Counter[str] = Counter()
+        self._latencies = Latencies()
+        self._since = format_time(clock.now_us())
+        self._leases = Leases(
+            locks,
+            self._mint,
+            shards=range(shards),
+            namespace=namespace,
+            owner=owner,
+            clock=clock,
+            log=log,
+            predecessor=predecessor,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set. Raises RefusedError where the database is damaged, in a group."""
+        self._log.info(
+            "central.started",
+            pid=os.getpid(),
+            holder=self._owner,
+            broker=self._bus.name,
+            database=describe(self._engine),
+            shards=self._shards,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                jobs = Jobs(self._log, clock=self._clock)
+                jobs.add("leases", LEASES_EVERY_S, partial(self._follow_leases, group))
+                jobs.add("upkeep", UPKEEP_EVERY_S, self._upkeep)
+                jobs.add("status", STATUS_EVERY_S, self._write_status)
+                await jobs.run(stop)
+                for _, subscriber in self._subscribers.values():
+                    subscriber.stop()
+        finally:
+            await self._end_leases()
+            self._log.info("central.stopped")
+
+    async def _mint(self, shard: int) -> str:
+        return await asyncio.to_thread(self._mint_now, shard)
+
+    def _mint_now(self, shard: int) -> str:
+        with writing(self._engine) as connection:
+            fence = mint(connection, shard, self._owner, self._chance)
+            connection.commit()
+        return fence
+
+    async def _follow_leases(self, group: asyncio.TaskGroup) -> int:
+        """Let exactly those shards be served that are ours."""
+        try:
+            return await self._leases.tick()
+        finally:
+            fences = self._leases.fences()
+            for shard, (fence, subscriber) in list(self._subscribers.items()):
+                if fences.get(shard) != fence:
+                    subscriber.stop()
+                    del self._subscribers[shard]
+            for shard in fences.keys() - self._subscribers.keys():
+                subscriber = self._subscriber(shard, fences[shard])
+                self._subscribers[shard] = fences[shard], subscriber
+                group.create_task(self._serve(shard, fences[shard], subscriber))
+
+    def _subscriber(self, shard: int, fence: str) -> Subscriber:
+        log = self._log.bind(shard=shard)
+        server = ShardServer(
+            self._engine,
+            shard,
+            fence,
+            admit_any=self._admit_any,
+            latencies=self._latencies,
+            clock=self._clock,
+            chance=self._chance,
+            log=log,
+        )
+        return Subscriber(
+            server,
+            bus=self._bus,
+            namespace=self._namespace,
+            slots=slots_of(shard, self._shards),
+            is_ours=partial(self._leases.holds, shard, fence),
+            on_subscribed=partial(self._watch.subscribed, self._bus.name),
+            chance=self._chance,
+            log=log,
+        )
+
+    async def _serve(self, shard: int, fence: str, subscriber: Subscriber) -> None:
+        try:
+            await subscriber.run()
+        except* FenceLostError:
+            self._leases.fence_lost(shard, fence)
+        finally:
+            self._ended_counts += subscriber.all_counts
+
+    async def _upkeep(self) -> int:
+        done = 0
+        for shard, (fence, subscriber) in list(self._subscribers.items()):
+            try:
+                done += await subscriber.upkeep()
+            except FenceLostError:
+                self._leases.fence_lost(shard, fence)
+        return done
+
+    async def _write_status(self) -> int:
+        """Say how it stands, for the command that asks."""
+        counts = self._ended_counts.copy()
+        for _, subscriber in self._subscribers.values():
+            counts += subscriber.all_counts
+        status: dict[str, Any] = {
+            "pid": os.getpid(),
+            "holder": self._owner,
+            "since": self._since,
+            "broker": self._bus.name,
+            "connected": self._watch.connected,
+            "namespace": self._namespace,
+            "shards": sorted(self._subscribers),
+            "latency_ms": self._latencies.quantiles(),
+            "counts": dict(sorted(counts.items())),
+        }
+        write_status(self._status_path, status)
+        return 1
+
+    async def _end_leases(self) -> None:
+        # Where the broker is gone they end by their time.
+        with suppress(TimeoutError, UnreachableError):
+            async with asyncio.timeout(RELEASE_S):
+                await self._leases.release_all()

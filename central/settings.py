@@ -1,0 +1,99 @@
+"""Central's settings: read once, then handed on. Flags come before the environment, that before `config.toml`.
+
+Central's folder (its home) holds everything that is its own:
+
+    config.toml   where its database and its broker are
+    central.db    the database (with its -wal and -shm), unless `database_url` names another
+    run/          what a running central leaves: its lock, and what it says of itself
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invctl.errors import InvalidValueError
+from invctl.settings import NAMESPACE, REDIS_URL, read_config
+from invctl.sync.channels import check_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG_FILE = "config.toml"
+DATABASE_FILE = "central.db"
+RUN = "run"
+LOCK_FILE = f"{RUN}/invcentral.lock"
+STATUS_FILE = f"{RUN}/invcentral.json"
+HOME_VARIABLE = "INVCENTRAL_HOME"
+DATABASE_VARIABLE = "INVCENTRAL_DATABASE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class CentralSettings:
+    """How a central is to run. Both URLs may hold a password, so neither is shown when this is."""
+
+    home: Path
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    namespace: str
+
+
+def home_of(flag: str | None, environ: Mapping[str, str]) -> Path:
+    """Return central's folder: `--home`, else `INVCENTRAL_HOME`, else `~/.invcentral`."""
+    return Path(flag or environ.get(HOME_VARIABLE) or Path.home() / ".invcentral").expanduser().absolute()
+
+
+def load(
+    home: Path,
+    environ: Mapping[str, str],
+    *,
+    database_url: str | None = None,
+    redis_url: str | None = None,
+    namespace: str | None = None,
+) -> CentralSettings:
+    """Return the settings of the central in `home`. Raises InvalidValueError where one cannot be read."""
+    file = read_config(home / CONFIG_FILE)
+    return CentralSettings(
+        home=home,
+        database_url=database_url
+        or environ.get(DATABASE_VARIABLE)
+        or _text(file, home, "database_url")
+        or default_database_url(home),
+        redis_url=redis_url or environ.get("INVCTL_REDIS_URL") or _text(file, home, "redis_url") or REDIS_URL,
+        namespace=check_namespace(
+            namespace or environ.get("INVCTL_NAMESPACE") or _text(file, home, "namespace") or NAMESPACE
+        ),
+    )
+
+
+def default_database_url(home: Path) -> str:
+    """Return the URL of the SQLite database in a home."""
+    return f"sqlite:///{home / DATABASE_FILE}"
+
+
+def config_text(home: Path, *, database_url: str | None) -> str:
+    """Return the `config.toml` of a new central; what is not given stands there as a comment."""
+    return "\n".join(
+        [
+            "# Where head office's database and broker are.",
+            f"# {DATABASE_VARIABLE}, INVCTL_REDIS_URL and INVCTL_NAMESPACE come before it.",
+            _entry("database_url", database_url, default_database_url(home)),
+            _entry("redis_url", None, REDIS_URL),
+            _entry("namespace", None, NAMESPACE),
+            "",
+        ]
+    )
+
+
+def _entry(name: str, value: str | None, default: str) -> str:
+    # A JSON string is a TOML string.
+    return f"{name} = {json.dumps(value)}" if value else f"# {name} = {json.dumps(default)}"
+
+
+def _text(file: dict[str, Any], home: Path, name: str) -> str:
+    value = file.get(name, "")
+    if not isinstance(value, str):
+        raise InvalidValueError(f"{name} in {home / CONFIG_FILE} is not text", hint=f'write it as {name} = "..."')
+    return value

@@ -1,0 +1,310 @@
+"""Serves the stores of one shard: takes frames, commits what they bring, and answers.
+
+Synchronous and bounded: one thread calls `open`, `round` and `upkeep`, and nobody else touches the receiver. Each
+returns the frames to send, and nothing is in them that is not durable. Each raises FenceLostError where another
+central holds the shard, and RefusedError where the database is damaged; what passes is borne here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from central.apply import CursorMovedError, apply_intakes
+from central.cursors import load_cursor, load_cursors, load_cursors_of
+from central.database import now_us, reading, writing
+from central.database_clock import DatabaseClock
+from central.limited_log import LimitedLog
+from central.stores import register_newcomers
+from invctl.errors import BusyError, UnreachableError
+from invctl.model import events
+from invctl.sync import frames
+from invctl.sync.receiver import Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Engine
+    from structlog.typing import FilteringBoundLogger
+
+    from central.apply import Applied
+    from central.latency import Latencies
+    from invctl.clock import Clock
+    from invctl.model.identifiers import Bits
+    from invctl.sync.receiver import Cursor, Heard, Intake
+
+PASSING = (BusyError, UnreachableError)
+REGISTER_EVERY_S = 0.5
+FAILURES_IN_A_ROW_MAX = 2
+
+Reply = tuple[str, bytes]
+"""A frame, and the store that it is for."""
+
+# What a frame may turn out to be, and how loudly that is told. A duplicate is in the nature of the bus.
+_WARNINGS = {
+    "damaged",
+    "foreign",
+    "misfit",
+    "too_many_newcomers",
+    frames.UNKNOWN_VERSION,
+    frames.OTHER_LEDGER,
+    frames.BYTES_DO_NOT_HASH,
+}
+_NOTICES = {"gap"}
+
+
+class Frame(NamedTuple):
+    """Bytes that came on the channel of a store."""
+
+    store: str
+    payload: bytes
+
+
+class ShardServer:
+    """The stores of one shard, under one fence."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        shard: int,
+        fence: str,
+        *,
+        admit_any: bool,
+        latencies: Latencies,
+        clock: Clock,
+        chance: Bits,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Begin with no store known: `open` comes first.
+
+        Args:
+            engine: central's database.
+            shard: which shard.
+            fence: the token that was minted for it.
+            admit_any: admit whoever speaks: for a demo.
+            latencies: told how long events took.
+            clock: runs between two looks at the database's clock.
+            chance: draws what tells our tokens from another central's.
+            log: told of what is committed, and of what is odd.
+
+        """
+        self._engine = engine
+        self._shard = shard
+        self._fence = fence
+        self._admit_any = admit_any
+        self._clock = clock
+        self._log = log
+        self._limited = LimitedLog(log, clock)
+        self._receiver = Receiver(chance=chance)
+        self._time = DatabaseClock(clock)
+        self._waiting: dict[str, Heard] = {}
+        self._register_due_s = clock.monotonic_s()
+        self._unsaved: dict[str, Heard] = {}
+        self._saved_fresh: dict[str, int] = {}
+        self._told: Counter[str] = Counter()
+        self._latencies = latencies
+        self._counting: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        """What was done so far, as of the end of a round: another thread may read it."""
+
+    def open(self) -> list[Reply]:
+        """Load what the database has of every store, and greet them: the subscription stands, and is new.
+
+        Raises BusyError or UnreachableError: then nothing may be received yet.
+        """
+        with reading(self._engine) as connection:
+            cursors = load_cursors(connection, self._shard)
+            self._time.set(now_us(connection))
+        for cursor in cursors:
+            self._receiver.load(cursor)
+        return self._receiver.greetings()
+
+    def round(self, arrived: Sequence[Frame]) -> list[Reply]:
+        """Take in frames, commit what is new in them, and return the answers."""
+        for frame in arrived:
+            self._receiver.receive(frame.store, frame.payload, self._time.now_us())
+            self._tell_reception(frame.store)
+        self._waiting |= {heard.store: heard for heard in self._receiver.newcomers()}
+        if self._waiting and self._clock.monotonic_s() >= self._register_due_s:
+            self._register()
+        intakes = self._receiver.take()
+        if intakes:
+            self._commit(intakes)
+        self._unsaved |= {heard.store: heard for heard in self._receiver.heard() if self._is_admitted(heard.store)}
+        self.counts = self._counting.copy()
+        return self._receiver.replies(self._time.now_us())
+
+    def upkeep(self) -> list[Reply]:
+        """Store what the stores said of themselves, and how fresh that makes their numbers; see who was admitted.
+
+        To be called about once a second. Returns greetings for the stores that were admitted meanwhile.
+        """
+        pending = [store for store in self._receiver.stores if not self._is_admitted(store)]
+        if self._waiting:
+            self._register()
+        try:
+            self._look_at_database(pending)
+            self._save()
+        except PASSING as error:
+            self._limited.warning("upkeep.failed", error=error)
+        admitted = {store for store in pending if self._is_admitted(store)}
+        return [(store, greeting) for store, greeting in self._receiver.greetings() if store in admitted]
+
+    def _register(self) -> None:
+        """Note who speaks and is not admitted. Often, as a store speaks, but not as often as it may shout."""
+        self._register_due_s = self._clock.monotonic_s() + REGISTER_EVERY_S
+        heard = list(self._waiting.values())
+        try:
+            with writing(self._engine) as connection:
+                cursors = register_newcomers(connection, heard, admit_any=self._admit_any)
+                connection.commit()
+        except PASSING as error:
+            self._limited.warning("newcomers.not_registered", stores=len(heard), error=error)
+            # "Not admitted" might be wrong: the database was not asked.
+            for each in heard:
+                self._receiver.failed(each.store)
+            return
+        self._waiting.clear()
+        for cursor in cursors:
+            self._take_registered(cursor)
+
+    def _take_registered(self, cursor: Cursor) -> None:
+        known = self._receiver.cursor(cursor.store)
+        self._receiver.load(cursor)
+        if cursor.admitted:
+            self._limited.info("store.admitted", store=cursor.store, seq=cursor.applied_seq)
+        elif known is None or known.first_hash != cursor.first_hash:
+            first_hash = cursor.first_hash.hex() if cursor.first_hash else None
+            self._limited.warning("store.not_admitted", store=cursor.store, first_hash=first_hash)
+
+    def _look_at_database(self, pending: Sequence[str]) -> None:
+        """See what time it is there, and which of these stores another process has admitted."""
+        with reading(self._engine) as connection:
+            self._time.set(now_us(connection))
+            cursors = load_cursors_of(connection, pending) if pending else []
+        for cursor in cursors:
+            if cursor.admitted and not self._is_admitted(cursor.store):
+                self._take_registered(cursor)
+
+    def _is_admitted(self, store: str) -> bool:
+        cursor = self._receiver.cursor(store)
+        return cursor is not None and cursor.admitted
+
+    def _commit(self, intakes: Sequence[Intake]) -> None:
+        """Apply all, or, where that fails, store by store: one of them must not hold up the others."""
+        if self._apply(intakes) or len(intakes) == 1:
+            return
+        failures_in_a_row = 0
+        for intake in intakes:
+            if failures_in_a_row == FAILURES_IN_A_ROW_MAX:
+                # It is the database itself; each further try may take as long as its time-outs.
+                self._receiver.failed(intake.store)
+            else:
+                failures_in_a_row = 0 if self._apply([intake]) else failures_in_a_row + 1
+
+    def _apply(self, intakes: Sequence[Intake]) -> bool:
+        """Apply in one transaction. False where that failed; a lone intake is then answered for."""
+        alone = len(intakes) == 1
+        heard = [heard for heard in self._receiver.heard() if heard.store in {intake.store for intake in intakes}]
+        try:
+            applied = apply_intakes(
+                self._engine, self._shard, self._fence, intakes, heard=heard, fresh=self._fresh(heard)
+            )
+        except CursorMovedError as error:
+            self._limited.warning("cursor.moved", error=error)
+            return alone and self._reload(intakes[0].store)
+        except PASSING as error:
+            self._limited.warning("apply.failed", stores=len(intakes), error=error)
+            if alone:
+                self._receiver.failed(intakes[0].store)
+            return False
+        committed_us = self._time.now_us()
+        for intake, done in zip(intakes, applied, strict=True):
+            self._receiver.committed(intake, epoch=done.epoch, suspects=done.suspects)
+            self._latencies.note(intake.bodies, committed_us)
+            self._tell_commit(intake, done)
+        self._counting["transactions"] += 1
+        return True
+
+    def _reload(self, store: str) -> bool:
+        """Take the database's word for a store's cursor; the store is answered with it."""
+        try:
+            with reading(self._engine) as connection:
+                cursor = load_cursor(connection, store)
+        except PASSING as error:
+            self._limited.warning("cursor.not_loaded", store=store, error=error)
+            cursor = None
+        if cursor is None:
+            self._receiver.failed(store)
+            return False
+        self._receiver.load(cursor)
+        return True
+
+    def _save(self) -> None:
+        """Store what was heard since the last time. A failure loses nothing: the next time has it, too."""
+        heard = list(self._unsaved.values())
+        if not heard:
+            return
+        fresh = self._fresh(heard)
+        apply_intakes(self._engine, self._shard, self._fence, [], heard=heard, fresh=fresh)
+        self._saved_fresh |= fresh
+        self._unsaved.clear()
+
+    def _fresh(self, heard: Sequence[Heard]) -> dict[str, int]:
+        """Return what is newly proved of the stores that were heard."""
+        proved = {each.store: self._receiver.fresh_us(each.store) for each in heard}
+        return {store: fresh_us for store, fresh_us in proved.items() if fresh_us > self._saved_fresh.get(store, 0)}
+
+    def _tell_reception(self, store: str) -> None:
+        """Tell what the frame that was just taken in turned out to be, where that is odd."""
+        counts = self._receiver.counts
+        if counts == self._told:
+            return
+        odd = counts - self._told
+        self._told.update(odd)
+        self._counting.update(odd)
+        cursor = self._receiver.cursor(store)
+        seq = cursor.applied_seq if cursor else None
+        for reason in odd:
+            if reason in _WARNINGS:
+                self._limited.warning(f"frame.{reason}", store=store, seq=seq)
+            elif reason in _NOTICES:
+                self._limited.info(f"frame.{reason}", store=store, seq=seq)
+
+    def _tell_commit(self, intake: Intake, done: Applied) -> None:
+        self._counting["events"] += done.events
+        if self._log.is_enabled_for(logging.DEBUG):
+            self._log.debug(
+                "events.committed",
+                store=done.store,
+                seq=done.last_seq,
+                trace=_trace(intake, done.last_seq),
+                events=done.events,
+                position=done.positions[1],
+            )
+        for doubt in done.doubts:
+            self._counting["doubts"] += 1
+            trace = _trace(intake, doubt.seq)
+            self._limited.warning(
+                "sku.suspect", store=done.store, seq=doubt.seq, trace=trace, sku=doubt.sku, reason=doubt.reason
+            )
+        for drift in done.drifts:
+            self._counting["drifts"] += 1
+            self._limited.error(
+                "sku.drifted",
+                store=done.store,
+                seq=done.last_seq,
+                sku=drift.sku,
+                had=drift.had and drift.had._asdict(),
+                archived=drift.archived._asdict(),
+            )
+
+
+def _trace(intake: Intake, seq: int) -> str | None:
+    """Return the trace id of an event, None where it has none: of `00-<trace>-<span>-<flags>` the second part."""
+    try:
+        _, trace, *_ = events.parse(intake.bodies[seq - intake.first_seq]).trace.split("-")
+    except (events.MalformedEventError, ValueError):
+        return None
+    return trace

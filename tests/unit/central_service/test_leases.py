@@ -1,0 +1,214 @@
+"""Leases over the twin in memory, and a clock that the test moves."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from central.leases import LEASE_TTL_S, Leases
+from invctl.clock import ManualClock
+from invctl.errors import UnreachableError
+from invctl.locks.memory import MemoryLeases, MemoryLocks
+
+pytestmark = pytest.mark.concurrency
+
+NAME = "inv:lease:shard:0"
+
+
+class Office:
+    """Several centrals that ask one lock manager, and a database that is only a count of fences."""
+
+    def __init__(self, shards: int = 1) -> None:
+        self.clock = ManualClock()
+        self.leases = MemoryLeases(self.clock)
+        self.shards = shards
+        self.numbers = count(1)
+        self.row: dict[int, str] = {}
+        self.minting_takes_s = 0.0
+        self.minting_fails = False
+
+    async def mint(self, shard: int) -> str:
+        if self.minting_fails:
+            raise UnreachableError("no database")
+        self.clock.advance(self.minting_takes_s)
+        self.row[shard] = f"fence-{next(self.numbers)}"
+        return self.row[shard]
+
+    def central(self, owner: str, predecessor: str = "") -> tuple[Leases, MemoryLocks]:
+        locks = MemoryLocks(self.leases)
+        return (
+            Leases(
+                locks,
+                self.mint,
+                shards=range(self.shards),
+                namespace="inv",
+                owner=owner,
+                clock=self.clock,
+                log=structlog.get_logger(),
+                predecessor=predecessor,
+            ),
+            locks,
+        )
+
+
+async def test_a_free_shard_is_taken_and_fenced() -> None:
+    office = Office(shards=3)
+    leases, _ = office.central("a")
+    assert await leases.tick() == 3
+    assert leases.fences() == office.row
+    assert office.leases.owner(NAME) == "a"
+
+
+async def test_a_shard_that_another_holds_is_waited_for_and_neither_taken_nor_fenced() -> None:
+    office = Office()
+    first, _ = office.central("a")
+    second, _ = office.central("b")
+    await first.tick()
+    with capture_logs() as lines:
+        assert await second.tick() == 0
+        assert await second.tick() == 0
+    assert second.fences() == {}
+    assert office.row == first.fences()
+    assert [(line["event"], line["holder"]) for line in lines] == [("lease.waiting", "a")]
+
+
+async def test_a_lease_is_renewed_at_a_third_of_its_time() -> None:
+    office = Office()
+    leases, _ = office.central("a")
+    await leases.tick()
+    office.clock.advance(LEASE_TTL_S / 3)
+    assert await leases.tick() == 0
+    office.clock.advance(LEASE_TTL_S * 0.9)
+    assert office.leases.owner(NAME) == "a"
+    assert leases.fences() == office.row
+
+
+async def test_no_work_past_the_lease_s_end_by_our_own_clock() -> None:
+    office = Office()
+    leases, locks = office.central("a")
+    await leases.tick()
+    fence = office.row[0]
+    locks.cut_off()
+    office.clock.advance(LEASE_TTL_S - 0.001)
+    assert leases.holds(0, fence)
+    office.clock.advance(0.001)
+    assert not leases.holds(0, fence)
+    assert leases.fences() == {}
+
+
+async def test_a_renewal_that_gets_no_answer_is_tried_again_while_the_lease_lasts() -> None:
+    office = Office()
+    leases, locks = office.central("a")
+    await leases.tick()
+    locks.cut_off()
+    office.clock.advance(LEASE_TTL_S / 2)
+    with pytest.raises(UnreachableError):
+        await leases.tick()
+    assert leases.holds(0, office.row[0])
+    locks.heal()
+    assert await leases.tick() == 0
+    office.clock.advance(LEASE_TTL_S * 0.9)
+    assert leases.holds(0, office.row[0])
+
+
+async def test_a_refused_renewal_ends_the_work_at_once_and_the_next_fence_is_a_new_one() -> None:
+    office = Office()
+    leases, _ = office.central("a")
+    await leases.tick()
+    old = office.row[0]
+    office.leases.stop()  # a Redis that restarts empty
+    office.leases.start()
+    office.clock.advance(LEASE_TTL_S / 3)
+    assert await leases.tick() == 2
+    assert not leases.holds(0, old)
+    assert leases.fences() == {0: office.row[0]}
+    assert office.row[0] != old
+
+
+async def test_a_holder_that_was_paused_past_its_end_finds_that_another_took_over() -> None:
+    office = Office()
+    paused, _ = office.central("a")
+    other, _ = office.central("b")
+    await paused.tick()
+    old = office.row[0]
+    office.clock.advance(LEASE_TTL_S)
+    assert await other.tick() == 1
+    assert not paused.holds(0, old)
+    assert await paused.tick() == 1
+    assert paused.fences() == {}
+    assert other.holds(0, office.row[0])
+
+
+async def test_a_lease_that_ended_while_its_fence_was_minted_is_no_lease() -> None:
+    office = Office()
+    slow, _ = office.central("a")
+    office.minting_takes_s = LEASE_TTL_S
+    with capture_logs() as lines:
+        assert await slow.tick() == 0
+    assert slow.fences() == {}
+    assert [line["event"] for line in lines] == ["lease.lost"]
+
+
+async def test_who_cannot_mint_a_fence_leaves_the_lease_to_others() -> None:
+    office = Office()
+    leases, _ = office.central("a")
+    office.minting_fails = True
+    with pytest.raises(UnreachableError, match="no database"):
+        await leases.tick()
+    assert office.leases.owner(NAME) is None
+    office.minting_fails = False
+    assert await leases.tick() == 1
+
+
+async def test_a_lost_fence_gives_the_lease_back() -> None:
+    office = Office()
+    leases, _ = office.central("a")
+    await leases.tick()
+    leases.fence_lost(0, office.row[0])
+    assert leases.fences() == {}
+    other, _ = office.central("b")
+    assert await other.tick() == 0
+    await leases.tick()
+    assert office.leases.owner(NAME) == "a"
+    assert leases.fences() == {0: "fence-2"}
+
+
+async def test_an_older_fence_of_our_own_that_is_lost_costs_us_nothing() -> None:
+    office = Office()
+    leases, _ = office.central("a")
+    await leases.tick()
+    leases.fence_lost(0, "fence-0")
+    assert leases.fences() == {0: office.row[0]}
+
+
+async def test_a_clean_stop_frees_every_shard_at_once() -> None:
+    office = Office(shards=2)
+    leases, _ = office.central("a")
+    await leases.tick()
+    await leases.release_all()
+    assert leases.fences() == {}
+    other, _ = office.central("b")
+    assert await other.tick() == 2
+
+
+async def test_the_leases_of_a_predecessor_that_is_dead_are_ended() -> None:
+    office = Office()
+    killed, _ = office.central("a")
+    await killed.tick()
+    stranger, _ = office.central("c")
+    assert await stranger.tick() == 0
+    restarted, _ = office.central("b", predecessor="a")
+    assert await restarted.tick() == 1
+    assert office.leases.owner(NAME) == "b"
+
+
+async def test_a_predecessor_s_name_frees_no_lease_that_another_holds() -> None:
+    office = Office()
+    other, _ = office.central("c")
+    await other.tick()
+    restarted, _ = office.central("b", predecessor="a")
+    assert await restarted.tick() == 0
+    assert office.leases.owner(NAME) == "c"
