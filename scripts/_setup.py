@@ -66,7 +66,7 @@ class Venv:
             return "new"
         if self._unfinished.exists():
             return "its set-up was interrupted"
-        if _read(self._home) in "~":
+        if _read(self._home) not in {"", str(self.root)}:
             return "the project has moved"
         try:
             works = subprocess.run([self.python, "-I", "-c", _USABLE], capture_output=True, check=False).returncode == 0
