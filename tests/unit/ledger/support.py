@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from invctl.ledger import adjustments, products, reservations
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.verify import verify
-from invctl.ledger.writing import NOBODY, Origin, Receipt
+from invctl.ledger.writing import NOBODY, Move, Origin, Receipt
 from invctl.model import events
+from invctl.model.stock import LEVEL_MAX, QUANTITY_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,16 @@ def carry(ledger: Ledger, stock: Mapping[str, int]) -> None:
         products.add(ledger, sku, f"Product {sku}")
         if quantity:
             adjustments.adjust(ledger, {sku: quantity}, "received")
+
+
+def pile_up(ledger: Ledger, sku: str, *, but: int = 0) -> None:
+    """Receive as much of a SKU as there can be, `but` so many units."""
+    times = LEVEL_MAX // QUANTITY_MAX
+    with ledger.write() as write:
+        for number in range(1, times + 1):
+            change = QUANTITY_MAX - (but if number == times else 0)
+            adjustments.append(write, [Move(sku, change, 0, {})], "received", "", NOBODY)
+        write.commit()
 
 
 def hold(ledger: Ledger, *, hold_s: int = HOLD_S, order: str = "", origin: Origin = NOBODY, **lines: int) -> str:
@@ -74,7 +85,7 @@ def head(ledger: Ledger) -> int:
 def tables(ledger: Ledger) -> dict[str, list[Any]]:
     """Return everything that the ledger holds."""
     names = [name for (name,) in ledger.rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
-    return {name: ledger.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in names}
+    return {name: sorted(ledger.rows(f"SELECT * FROM {name}"), key=repr) for name in names}
 
 
 def assert_sound(ledger: Ledger) -> None:
