@@ -1,8 +1,8 @@
 """One command line, in process: options, arguments, errors, help."""
 
+import gc
 import io
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -254,6 +254,7 @@ Failing:
 Stock:
   stock                Show what is there.
   many                 Write many lines.
+  plain                Write in its own way.
   follow               Show what happens.
   product              The products of this store.
 
@@ -334,9 +335,10 @@ def test_what_a_list_looks_like(shop: Shop) -> None:
 
 
 def test_the_collector_is_left_as_it_was(shop: Shop) -> None:
-    import gc
-
     before = gc.get_threshold()
-    shop("stock")
-    assert gc.get_threshold() == before
-    assert "tests.unit.console.shop.listing" in sys.modules
+    gc.set_threshold(701, 11, 12)
+    try:
+        shop("stock")
+        assert gc.get_threshold() == (701, 11, 12)
+    finally:
+        gc.set_threshold(*before)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sys
 from typing import Any
 
@@ -26,6 +27,9 @@ RECORDS: list[dict[str, Any]] = [
     {"sku": "MOUSE-001", "on_hand": 5, "price": 8000, "lines": [], "seq": 1, "extra": True},
     {"sku": "Ünï", "on_hand": 1500, "price": None, "lines": [{"sku": "A", "quantity": 2}], "seq": 2},
 ]
+
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]")
 
 
 class Terminal(io.StringIO):
@@ -160,6 +164,18 @@ def test_who_decides_on_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not wants_colour(Terminal())
 
 
+def test_a_table_looks_alike_in_a_pipe_and_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown = []
+    for stdout in (io.StringIO(), Terminal()):
+        output, out, _ = written(stdout=stdout)
+        records = [*RECORDS, {"sku": "鼠标", "on_hand": 0, "price": 5}]
+        output.rows([*COLUMNS[:3], Column("fresh")], [record | {"fresh": True} for record in records])
+        shown.append(out.getvalue())
+    assert shown[0] == shown[1]
+    assert "鼠标              0    0.05 EUR   yes\n" in shown[0]
+
+
 def test_a_long_table_is_not_cut_in_a_pipe_and_folds_on_a_terminal() -> None:
     records = [{"name": "word " * 60}]
     output, out, _ = written()
@@ -224,7 +240,7 @@ def test_a_process_without_streams_is_no_error(monkeypatch: pytest.MonkeyPatch) 
         bar.update(1)
 
 
-def test_a_progress_bar_is_for_terminals() -> None:
+def test_a_progress_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     out, terminal = io.StringIO(), Terminal()
     with Output(stdout=out, stderr=terminal).progress("send\x1bing", total=30) as bar:
         bar.update(10)
@@ -232,6 +248,8 @@ def test_a_progress_bar_is_for_terminals() -> None:
     shown = terminal.getvalue()
     assert "send\\x1bing" in shown
     assert "40/41" in shown
+    assert COLOUR.search(shown)
+    assert shown.endswith("\x1b[2K")
     assert out.getvalue() == ""
 
     for output, err in (
@@ -241,3 +259,9 @@ def test_a_progress_bar_is_for_terminals() -> None:
         with output.progress("sending", total=30) as bar:
             bar.update(10)
         assert err.getvalue() == ""
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    with Output(stderr=(terminal := Terminal())).progress("sending", total=30) as bar:
+        bar.update(10)
+    assert "10/30" in terminal.getvalue()
+    assert not COLOUR.search(terminal.getvalue())

@@ -40,7 +40,7 @@ def test_a_reader_that_has_seen_enough(environment: dict[str, str], fmt: str) ->
     assert (done.returncode, done.stderr) == (141, "")
 
 
-@pytest.mark.parametrize("argv", [["stock", "-o", "csv"], ["--help"], ["--version"], ["follow"]])
+@pytest.mark.parametrize("argv", [["stock", "-o", "csv"], ["--help"], ["--version"], ["follow"], ["plain"]])
 def test_a_reader_that_was_never_there(environment: dict[str, str], argv: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -60,7 +60,7 @@ def test_errors_that_nobody_reads(environment: dict[str, str]) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-@pytest.mark.parametrize("argv", [["stock", "-q"], ["--help"]])
+@pytest.mark.parametrize("argv", [["stock", "-q"], ["--help"], ["plain"]])
 def test_a_full_disk_is_told_in_one_line(environment: dict[str, str], argv: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         done = called(argv, environment, capture_output=False, stdout=full, stderr=subprocess.PIPE)
@@ -96,6 +96,7 @@ def test_a_locale_that_knows_no_letters(environment: dict[str, str], encoding: s
         done = subprocess.run([*SHOP, *argv], env=environment, capture_output=True, timeout=60, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
         assert name in done.stdout
+        assert b"\\u2500" not in done.stdout
 
     assert json.loads(called(["stock", "-o", "json"], environment).stdout)[0]["name"] == "Souris café"
 

@@ -135,10 +135,11 @@ def test_a_value_cannot_forge_a_line_or_steer_the_terminal() -> None:
     for fmt in get_args(LogFormat):
         stream = Terminal()
         log = configure("invd", fmt=fmt, stream=stream)
-        log.info("frame.dropped", store=evil)
+        log.info("frame.dropped", store=evil, why="\x1b[2J")
         logging.getLogger("redis").warning("%s", evil)
         assert stream.getvalue().count("\n") == 2
         assert "\x1b[2J" not in stream.getvalue()
+        assert stream.getvalue().count("[2J") == 3
 
 
 def test_the_last_configuration_is_the_one() -> None:

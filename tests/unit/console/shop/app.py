@@ -40,6 +40,7 @@ def build() -> LazyGroup:
             "wait": Entry("tests.unit.console.shop.failing:wait", "Wait for Ctrl-C.", "Failing"),
             "stock": Entry("tests.unit.console.shop.listing:stock", "Show what is there.", "Stock"),
             "many": Entry("tests.unit.console.shop.listing:many", "Write many lines.", "Stock"),
+            "plain": Entry("tests.unit.console.shop.listing:plain", "Write in its own way.", "Stock"),
             "follow": Entry("tests.unit.console.shop.listing:follow", "Show what happens.", "Stock"),
             "product": Family(products, "The products of this store.", "Stock"),
         },

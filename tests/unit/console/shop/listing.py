@@ -24,6 +24,11 @@ def many(ctx: typer.Context, count: int) -> None:
     output(ctx).rows(COLUMNS, ({"sku": f"SKU-{n}", "on_hand": n, "name": "x" * 100} for n in range(count)))
 
 
+def plain() -> None:
+    """Write without the help of the console, as a script may."""
+    print("plain")  # noqa: T201 - to the test
+
+
 def follow(ctx: typer.Context) -> None:
     """Show what happens."""
     emit = output(ctx).stream(COLUMNS)

@@ -18,7 +18,7 @@ def adjust(
     reason: Annotated[str, typer.Option(help="Why.")] = "correction",
     hold_s: Annotated[int | None, typer.Option("--for", click_type=DURATION, help="How long.")] = None,
     kind: Annotated[Literal["in", "out"] | None, typer.Option(help="Which kind.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,  # noqa: FBT002 - Typer's way
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
 ) -> None:
     """Correct the stock of a product.
 
