@@ -108,8 +108,10 @@ class Receiver:
 
     def __init__(self, *, chance: Bits) -> None:
         """Begin with no store known; `load` those that the database knows."""
+        self._chance = chance
         self._issuer = f"{chance.getrandbits(64):016x}"
         self._tokens_issued = 0
+        self._clock_us = 0
         self._peers: dict[str, _Peer] = {}
         self._due: dict[str, _Peer] = {}
         self._strangers: set[str] = set()
@@ -146,6 +148,7 @@ class Receiver:
 
     def receive(self, store: str, payload: bytes, now_us: int) -> None:
         """Take in a frame that came on the channel of `store`, at `now_us` of the database's clock."""
+        self._tell_time(now_us)
         try:
             frame = frames.decode_up(payload)
         except frames.FrameError as error:
@@ -248,6 +251,7 @@ class Receiver:
 
     def replies(self, now_us: int) -> list[tuple[str, bytes]]:
         """End the round: return each answer with the store that it is for."""
+        self._tell_time(now_us)
         out = []
         for store, peer in self._due.items():
             for boot, n in peer.answers.items():
@@ -267,6 +271,16 @@ class Receiver:
         return [
             (store, frames.encode(frames.CentralHello(store, peer.cursor.epoch))) for store, peer in self._peers.items()
         ]
+
+    def _tell_time(self, now_us: int) -> None:
+        """Notice a clock that was set back: its moments come again, so what was proved by them is void."""
+        if now_us < self._clock_us:
+            self.counts["clock_set_back"] += 1
+            self._issuer = f"{self._chance.getrandbits(64):016x}"
+            for peer in self._peers.values():
+                peer.fresh_us = 0
+                peer.proofs.clear()
+        self._clock_us = now_us
 
     def _hear(self, peer: _Peer, frame: frames.UpFrame, now_us: int) -> None:
         known = peer.heard

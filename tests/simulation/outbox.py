@@ -6,11 +6,12 @@ from invctl.model.chain import GENESIS, Head, Run, link
 
 
 class MemoryOutbox:
-    """Events of one store, each with its hash."""
+    """Events of one store, each with its hash. `batch_max` makes small runs of few events, as large events would."""
 
-    def __init__(self, store: str, epoch: int = 1) -> None:
+    def __init__(self, store: str, epoch: int = 1, batch_max: int = 1_000_000) -> None:
         self.store = store
         self.epoch = epoch
+        self.batch_max = batch_max
         self.bodies: list[bytes] = []
         self.hashes: list[bytes] = [GENESIS]
 
@@ -37,7 +38,7 @@ class MemoryOutbox:
     def read(self, after_seq: int, events_max: int, bytes_max: int) -> Run:
         bodies: list[bytes] = []
         size = 0
-        for body in self.bodies[after_seq : after_seq + events_max]:
+        for body in self.bodies[after_seq : after_seq + min(events_max, self.batch_max)]:
             size += len(body)
             if bodies and size > bytes_max:
                 break

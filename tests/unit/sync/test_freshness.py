@@ -157,16 +157,41 @@ def test_a_token_that_says_no_moment_proves_nothing(office: HeadOffice, token: s
 
 @pytest.mark.fault_tolerance
 def test_a_token_from_the_future_proves_nothing(office: HeadOffice) -> None:
-    # The database's clock was set back after the token was issued.
+    store = Sender(2)
+    issuer = office.ack(store.events(1, 2)).token.partition(".")[0]
+    office.round(store.hello(f"{issuer}.{office.now_us + 60_000_000:x}.1"))
+    assert fresh(office) == 0
+
+
+@pytest.mark.fault_tolerance
+def test_a_clock_that_is_set_back_takes_back_what_its_moments_proved(office: HeadOffice) -> None:
     store = Sender(2)
     token = office.ack(store.events(1, 2)).token
-    issued_us = office.now_us
+    later = office.ack(store.hello(token)).token
+    before_us = fresh(office)
+    assert before_us > 0
     office.now_us -= 60_000_000
-    office.round(store.hello(token))
+    office.hear(store.hello(later))
     assert fresh(office) == 0
-    office.now_us = issued_us
+    office.answers()
+    # The same moments come again, and nobody has said anything of those.
+    office.now_us = before_us + 3_000_000
+    office.round(store.hello(later))
+    assert fresh(office) == 0
+    token = office.ack(store.hello()).token
+    issued_us = office.now_us
     office.round(store.hello(token))
     assert fresh(office) == issued_us
+    assert office.receiver.counts["clock_set_back"] == 1
+
+
+@pytest.mark.fault_tolerance
+def test_a_clock_that_is_set_back_voids_heads_that_are_still_to_be_reached(office: HeadOffice) -> None:
+    store = Sender(4)
+    office.round(store.hello(office.ack(store.hello()).token))
+    office.now_us -= 60_000_000
+    office.round(store.events(1, 4))
+    assert fresh(office) == 0
 
 
 @pytest.mark.fault_tolerance
