@@ -26,8 +26,6 @@ class ExitCode(IntEnum):
     """The reader of our output went away: 128 and SIGPIPE, as shells count it."""
 
 
-WAIT_RAN_OUT = ExitCode.UNREACHABLE
-"""A command that waited for another process, and gave up."""
 VERIFY_FAILED = ExitCode.REFUSED
 """A verification that printed what does not hold."""
 
