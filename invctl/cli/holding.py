@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from invctl.cli.times import StoreTime
 from invctl.cli.words import units
 from invctl.clock import parse_time
-from invctl.ledger import reads
 from invctl.model.events import RESERVATION_CREATED
 from invctl.model.reservation import after_event
 
@@ -22,8 +21,12 @@ if TYPE_CHECKING:
 def tell(out: Output, ledger: Ledger, receipt: Receipt) -> None:
     """Write what a command did to a reservation, from the event that it left, whatever happened since."""
     event = receipt.event
-    # Who opened a reservation stands in its first event alone.
-    opened = None if event.type == RESERVATION_CREATED else reads.reservation(ledger, event.data["reservation"])
+    opened = None
+    if event.type != RESERVATION_CREATED:
+        from invctl.ledger.reads import reservation as read  # noqa: PLC0415 - `reserve` does without
+
+        # Who opened it stands in its first event alone.
+        opened = read(ledger, event.data["reservation"])
     reservation = after_event(receipt.seq, event, opened)
     record = {**reservation.as_dict(), "replayed": receipt.replayed}
     # As of the event: who holds for 30 minutes is told 30 minutes.

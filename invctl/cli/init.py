@@ -1,6 +1,5 @@
 """`invctl init`."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from invctl import settings
 from invctl.cli.command import home
 from invctl.cli.origin import origin
 from invctl.cli.parameters import Clerk
+from invctl.cli.times import machine_zone
 from invctl.console.command import output
 from invctl.console.options import Parsed
 from invctl.errors import InvalidValueError, RefusedError
@@ -18,8 +18,6 @@ from invctl.ledger import reads
 from invctl.ledger.checks import check_currency
 from invctl.ledger.ledger import Ledger
 from invctl.model.identifiers import check_store
-
-_LOCALTIME = Path("/etc/localtime")
 
 
 def parse_timezone(text: str) -> str:
@@ -37,14 +35,10 @@ def parse_timezone(text: str) -> str:
 
 def machine_timezone() -> str:
     """Return the name of the machine's time zone, UTC where it cannot be told."""
-    link = str(_LOCALTIME.readlink()) if _LOCALTIME.is_symlink() else ""
-    for name in (os.environ.get("TZ", ""), link.partition("zoneinfo/")[2]):
-        try:
-            if name:
-                return parse_timezone(name)
-        except InvalidValueError:
-            continue
-    return "UTC"
+    try:
+        return parse_timezone(machine_zone() or "UTC")
+    except InvalidValueError:
+        return "UTC"
 
 
 def init(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from random import SystemRandom
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import SystemClock
@@ -34,6 +33,14 @@ if TYPE_CHECKING:
 FILE = "ledger.db"
 QUEUE_TIMEOUT_S = 10.0
 NAME_CHARS_MAX = 200
+
+
+class SystemBits:
+    """Chance as `random.SystemRandom` gives it; importing `random` costs a clerk's command a millisecond."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """`k` random bits as a non-negative integer."""
+        return int.from_bytes(os.urandom((k + 7) // 8), "big") >> (-k % 8)
 
 
 class Store(NamedTuple):
@@ -87,7 +94,7 @@ class Ledger:
         except BaseException:
             connection.close()
             raise
-        return cls(home, connection, store, clock or SystemClock(), chance or SystemRandom(), queue_timeout_s)
+        return cls(home, connection, store, clock or SystemClock(), chance or SystemBits(), queue_timeout_s)
 
     @classmethod
     def create(
@@ -121,7 +128,7 @@ class Ledger:
                 f"no folder can be made at {home}: {error.strerror}", hint="use another --home"
             ) from None
         connection = connect(home / FILE, create=True)
-        ledger = cls(home, connection, facts, clock or SystemClock(), chance or SystemRandom(), QUEUE_TIMEOUT_S)
+        ledger = cls(home, connection, facts, clock or SystemClock(), chance or SystemBits(), QUEUE_TIMEOUT_S)
         try:
             ledger._begin(origin)
         except BaseException:

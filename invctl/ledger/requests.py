@@ -7,7 +7,7 @@ id and the fingerprint, too, so that a rebuilt ledger still knows them.
 from __future__ import annotations
 
 import json
-from hashlib import blake2b
+from _blake2 import blake2b  # not by way of hashlib: see invctl.model.chain
 from typing import TYPE_CHECKING, Any
 
 from invctl.errors import (

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+# hashlib's own blake2b; hashlib itself loads OpenSSL, which costs a clerk's command 3 ms.
+from _blake2 import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
