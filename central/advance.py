@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, func, literal_column, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from central import tables
 from central.bulk import ByKeys, ForRows
+from central.database import now_us
 from central.facts import Ledger
 from central.state import StoreState
 from invctl.errors import WrongStateError
@@ -60,7 +61,10 @@ _proved: BindParameter[int] = bindparam("proved_us")
 _PROVE = ForRows(
     lambda _: (
         update(tables.cursors)
-        .where(_cursor.store == bindparam("of_store"), func.coalesce(_cursor.fresh_us, literal_column("0")) < _proved)
+        .where(
+            _cursor.store == bindparam("of_store"),
+            _cursor.fresh_us.is_(None) | (_cursor.fresh_us < _proved) | (_cursor.fresh_us > bindparam("now_us")),
+        )
         .values(fresh_us=_proved)
     )
 )
@@ -127,5 +131,12 @@ def bind_stores(connection: Connection, intakes: Sequence[Intake], states: Mappi
 
 
 def note_fresh(connection: Connection, fresh: Mapping[str, int]) -> None:
-    """Keep up to which moment each store's numbers are proved complete. It never moves back."""
-    _PROVE.run(connection, [{"of_store": store, "proved_us": proved_us} for store, proved_us in fresh.items()])
+    """Keep up to which moment each store's numbers are proved complete.
+
+    It never moves back, unless the clock did: a moment that is still to come proves nothing.
+    """
+    now = now_us(connection)
+    _PROVE.run(
+        connection,
+        [{"of_store": store, "proved_us": proved_us, "now_us": now} for store, proved_us in fresh.items()],
+    )

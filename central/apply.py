@@ -65,7 +65,7 @@ def apply_intakes(
         fence: the token that this central minted for it.
         intakes: at most one for each store, as `Receiver.take` returns them.
         heard: what stores last said of themselves. Noted also where there are no intakes.
-        fresh: for each store, the moment up to which its numbers are proved complete. It never moves back.
+        fresh: for each store, the moment up to which its numbers are proved complete.
 
     Raises:
         FenceLostError: another central holds the shard. Nothing was committed.

@@ -36,24 +36,30 @@ class Ledger(NamedTuple):
     timezone: str | None
 
 
+class Rebased(NamedTuple):
+    """What `ledger.rebased` says: from here on the ledger counts another epoch."""
+
+    epoch: int
+
+
+Stated = Reservation | Product | Ledger | Rebased
+
+
 class Facts(NamedTuple):
     """What central can apply of one event.
 
     `event` has the type LINES_ONLY where its lines are all that can be applied. `event_id`, `type` and `time_us` are
-    for the archive, None where they cannot be read. `doubt` says why the SKUs in `doubted` are in doubt, if they are.
-    At most one of the last four is set; `epoch` is 0 where the event does not move it.
+    for the archive, None where they cannot be read. `stated` is what an event of a known type says beside its lines.
+    `doubt` says why the SKUs in `doubted` are in doubt, if they are.
     """
 
     event: Event
     event_id: str | None
     type: str | None
     time_us: int | None
+    stated: Stated | None = None
     doubt: str = ""
     doubted: frozenset[str] = frozenset()
-    product: Product | None = None
-    reservation: Reservation | None = None
-    ledger: Ledger | None = None
-    epoch: int = 0
 
     @property
     def is_count(self) -> bool:
@@ -77,27 +83,26 @@ def read(seq: int, body: bytes) -> Facts:
         _text(event.type)
         for entry in event.lines:
             _key(entry.sku)
-        return _of_known_type(seq, Facts(event, event.id, event.type, _instant_or_none(event.time)))
+        return Facts(event, event.id, event.type, _instant_or_none(event.time), _stated(seq, event))
     except _UnstorableError:
         return _lines_only(event, UNSTORABLE)
     except (KeyError, TypeError, AttributeError, ValueError, InvalidValueError):
         return _lines_only(event, UNREADABLE)
 
 
-def _of_known_type(seq: int, facts: Facts) -> Facts:
-    """Add what the event's type says beyond its lines. Raises what a field that is missing or wrong may raise."""
-    event, data = facts.event, facts.event.data
+def _stated(seq: int, event: Event) -> Stated | None:
+    """Read what the event's type says beside its lines. Raises what a field that is missing or wrong may raise."""
+    data = event.data
     if event.type in events.STATUS_AFTER:
-        return facts._replace(reservation=_checked(event, after_event(seq, event)))
+        return _checked(event, after_event(seq, event))
     if event.type in {events.PRODUCT_ADDED, events.PRODUCT_EDITED}:
         price = data.get("price")
-        product = Product(_key(data["sku"]), _text(data["name"]), None if price is None else _whole(price))
-        return facts._replace(product=product)
+        return Product(_key(data["sku"]), _text(data["name"]), None if price is None else _whole(price))
     if event.type == events.LEDGER_CREATED:
-        return facts._replace(ledger=Ledger(*(_text_or_none(data.get(name)) for name in Ledger._fields)))
+        return Ledger(*(_text_or_none(data.get(name)) for name in Ledger._fields))
     if event.type == events.LEDGER_REBASED:
-        return facts._replace(epoch=_whole(data["epoch"]))
-    return facts
+        return Rebased(_whole(data["epoch"]))
+    return None
 
 
 def _checked(event: Event, reservation: Reservation) -> Reservation:
@@ -132,8 +137,8 @@ def _lines_only(event: Event, doubt: str) -> Facts:
         event.id if _is_storable(event.id) else None,
         event.type if _is_storable(event.type) else None,
         _instant_or_none(event.time),
-        doubt,
-        frozenset(doubted),
+        doubt=doubt,
+        doubted=frozenset(doubted),
     )
 
 
@@ -159,8 +164,8 @@ def _salvage(body: bytes) -> Facts:
         event_id if _is_storable(event_id) else None,
         event_type if _is_storable(event_type) else None,
         _instant_or_none(time),
-        UNREADABLE,
-        frozenset(doubted),
+        doubt=UNREADABLE,
+        doubted=frozenset(doubted),
     )
 
 

@@ -15,7 +15,7 @@ class Freshness(NamedTuple):
     """How fresh the numbers of a store are.
 
     `as_of_seq`: the store's last event that is in them. `age_s`: they are proved complete up to this long ago; None
-    where that was never proved. `gap`: the store is known to be ahead, at `head_seq`. `heard_s`: how long ago it
+    where that was never proved (or the clock was set back since). `gap`: the store is known to be ahead, at `head_seq`. `heard_s`: how long ago it
     spoke, None where never. `silent`: too long ago; the numbers may have moved.
     """
 
@@ -45,4 +45,5 @@ def freshness(cursor: Row[*tuple[Any, ...]], now_us: int) -> Freshness:
 
 
 def _since_s(instant_us: int | None, now_us: int) -> float | None:
-    return None if instant_us is None else round(max(now_us - instant_us, 0) / 1_000_000, 3)
+    # What is still to come was noted before the clock was set back, and says nothing.
+    return None if instant_us is None or instant_us > now_us else round((now_us - instant_us) / 1_000_000, 3)

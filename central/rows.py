@@ -10,6 +10,8 @@ from central import tables
 from central.bulk import ByKeys, ForRows, upsert_into
 from central.state import Known, StoreState
 from invctl.clock import parse_time
+from invctl.model.projection import Product
+from invctl.model.reservation import Reservation
 from invctl.model.stock import StockLevel
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from central.facts import Facts
-    from invctl.model.reservation import Reservation
 
 
 _level, _held, _suspect, _entry = (
@@ -69,11 +70,12 @@ def keys_of(run: Iterable[Facts]) -> Keys:
     for facts in run:
         skus.update(entry.sku for entry in facts.event.lines)
         skus |= facts.doubted
-        if facts.product:
-            skus.add(facts.product.sku)
-        if facts.reservation:
-            reservations.add(facts.reservation.reservation)
-            skus.update(entry.sku for entry in facts.reservation.lines)
+        stated = facts.stated
+        if isinstance(stated, Reservation):
+            reservations.add(stated.reservation)
+            skus.update(entry.sku for entry in stated.lines)
+        elif isinstance(stated, Product):
+            skus.add(stated.sku)
     return Keys(skus, reservations)
 
 

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from central import doubt
 from central.doubt import Doubt
+from central.facts import Ledger, Rebased
 from invctl.model import events
+from invctl.model.projection import Product
+from invctl.model.reservation import Reservation
 from invctl.model.stock import EMPTY, StockLevel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from central.facts import Facts, Ledger
-    from invctl.model.projection import Product
-    from invctl.model.reservation import Reservation
+    from central.facts import Facts
     from invctl.model.stock import LineChange
 
 
@@ -96,16 +97,17 @@ class StoreState:
             self._line(seq, entry, counted=counted)
         for sku in facts.doubted:
             self._mark(sku, seq, facts.doubt)
-        if facts.reservation:
-            self._reservation(seq, facts.event.type, facts.reservation)
-        elif facts.product:
-            self.products[facts.product.sku] = (facts.product, seq)
-            if facts.product.sku not in self.levels:
-                self._set_level(facts.product.sku, EMPTY, seq)
-        elif facts.ledger:
-            self.ledger = facts.ledger
-        elif facts.epoch:
-            self.epoch = facts.epoch
+        stated = facts.stated
+        if isinstance(stated, Reservation):
+            self._reservation(seq, facts.event.type, stated)
+        elif isinstance(stated, Product):
+            self.products[stated.sku] = (stated, seq)
+            if stated.sku not in self.levels:
+                self._set_level(stated.sku, EMPTY, seq)
+        elif isinstance(stated, Ledger):
+            self.ledger = stated
+        elif isinstance(stated, Rebased):
+            self.epoch = stated.epoch
 
     def _line(self, seq: int, entry: LineChange, *, counted: bool) -> None:
         before = self.levels.get(entry.sku, EMPTY)

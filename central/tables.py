@@ -36,6 +36,8 @@ ADMITTED = "admitted"
 # A STRICT table of SQLite knows INTEGER and TEXT only; there, INTEGER has 64 bits.
 BIG_INTEGER = BigInteger().with_variant(Integer(), "sqlite")
 STRICT: dict[str, Any] = {"sqlite_strict": True}
+# A small row under a key of texts: kept in the key's own tree, and not in a second one.
+BY_KEY: dict[str, Any] = {**STRICT, "sqlite_with_rowid": False}
 OPEN_RESERVATION = text("status = 'pending'")
 
 metadata = MetaData(
@@ -154,7 +156,7 @@ class Product(CentralTable, table=True):
     """What a store sells. `price` is in minor units of the store's currency."""
 
     __tablename__ = "products"
-    __table_args__ = (STRICT,)
+    __table_args__ = (BY_KEY,)
 
     store: str = Field(primary_key=True, sa_type=Text, foreign_key="stores.store")
     sku: str = Field(primary_key=True, sa_type=Text)
@@ -167,7 +169,7 @@ class Level(CentralTable, table=True):
     """What one store has of one SKU, as event `seq` left it."""
 
     __tablename__ = "levels"
-    __table_args__ = (Index(None, "sku"), STRICT)
+    __table_args__ = (Index(None, "sku"), BY_KEY)
 
     store: str = Field(primary_key=True, sa_type=Text, foreign_key="stores.store")
     sku: str = Field(primary_key=True, sa_type=Text)
@@ -189,7 +191,7 @@ class Reservation(CentralTable, table=True):
             sqlite_where=OPEN_RESERVATION,
             postgresql_where=OPEN_RESERVATION,
         ),
-        STRICT,
+        BY_KEY,
     )
 
     store: str = Field(primary_key=True, sa_type=Text, foreign_key="stores.store")
@@ -209,7 +211,7 @@ class ReservationLine(CentralTable, table=True):
     __tablename__ = "reservation_lines"
     __table_args__ = (
         ForeignKeyConstraint(["store", "reservation"], ["reservations.store", "reservations.reservation"]),
-        STRICT,
+        BY_KEY,
     )
 
     store: str = Field(primary_key=True, sa_type=Text)
@@ -225,7 +227,7 @@ class Suspect(CentralTable, table=True):
     """A SKU whose level is in doubt since event `seq`, until somebody counts it."""
 
     __tablename__ = "suspects"
-    __table_args__ = (STRICT,)
+    __table_args__ = (BY_KEY,)
 
     store: str = Field(primary_key=True, sa_type=Text, foreign_key="stores.store")
     sku: str = Field(primary_key=True, sa_type=Text)

@@ -16,13 +16,13 @@ from central.archive import read_archive
 from central.reservation_rows import ReservationRows, comparable
 from invctl.errors import NotFoundError
 from invctl.model.chain import GENESIS, link
-from invctl.model.projection import Projection
+from invctl.model.projection import Product, Projection
+from invctl.model.reservation import Reservation
 from invctl.model.stock import EMPTY, StockLevel
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
-    from invctl.model.projection import Product
 
 NAMED_MAX = 100
 
@@ -128,22 +128,26 @@ class _Replay:
             self._find(f"event {found.seq}: {found.what}")
         self._projection.findings.clear()
         self._seqs.update((entry.sku, seq) for entry in event.event.lines)
-        if event.product:
-            self._product_seqs[event.product.sku] = seq
-        self.epoch = event.epoch or self.epoch
         self._pass_reservations(seq)
-        if event.reservation:
-            key = event.reservation.reservation
-            row = self._reservations.at(seq, key)
-            if row is None:
-                self._owed.add(key)
-                return
-            self._owed.discard(key)
-            after = self._projection.reservations[key]
-            self.compare("reservation", key, comparable(after), row)
-            if not after.pending:
-                # Its row names this event as its last, so nothing of it follows.
-                del self._projection.reservations[key]
+        stated = event.stated
+        if isinstance(stated, Product):
+            self._product_seqs[stated.sku] = seq
+        elif isinstance(stated, facts.Rebased):
+            self.epoch = stated.epoch
+        elif isinstance(stated, Reservation):
+            self._compare_reservation(seq, stated.reservation)
+
+    def _compare_reservation(self, seq: int, key: str) -> None:
+        row = self._reservations.at(seq, key)
+        if row is None:
+            self._owed.add(key)
+            return
+        self._owed.discard(key)
+        after = self._projection.reservations[key]
+        self.compare("reservation", key, comparable(after), row)
+        if not after.pending:
+            # Its row names this event as its last, so nothing of it follows.
+            del self._projection.reservations[key]
 
     def _pass_reservations(self, seq: int) -> None:
         for key, last in self._reservations.before(seq):

@@ -116,6 +116,7 @@ def _stock() -> None:
         sa.ForeignKeyConstraint(["store"], ["stores.store"], name="fk_products_stores"),
         sa.PrimaryKeyConstraint("store", "sku", name="pk_products"),
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "levels",
@@ -128,6 +129,7 @@ def _stock() -> None:
         sa.ForeignKeyConstraint(["store"], ["stores.store"], name="fk_levels_stores"),
         sa.PrimaryKeyConstraint("store", "sku", name="pk_levels"),
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_levels_sku", "levels", ["sku"])
     op.create_table(
@@ -140,6 +142,7 @@ def _stock() -> None:
         sa.ForeignKeyConstraint(["store"], ["stores.store"], name="fk_suspects_stores"),
         sa.PrimaryKeyConstraint("store", "sku", name="pk_suspects"),
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
 
 
@@ -159,6 +162,7 @@ def _reservations() -> None:
         sa.ForeignKeyConstraint(["store"], ["stores.store"], name="fk_reservations_stores"),
         sa.PrimaryKeyConstraint("store", "reservation", name="pk_reservations"),
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "ix_reservations_open",
@@ -183,4 +187,5 @@ def _reservations() -> None:
         ),
         sa.PrimaryKeyConstraint("store", "reservation", "line", name="pk_reservation_lines"),
         sqlite_strict=True,
+        sqlite_with_rowid=False,
     )
