@@ -92,9 +92,8 @@ def stock(ledger: Ledger, sku: str | None = None) -> tuple[list[StockRow], int]:
 
 
 def head_seq(ledger: Ledger) -> int:
-    """Return the seq of the last event, 0 where there is none."""
-    row = ledger.row("SELECT max(seq) FROM events")
-    return int(row[0] or 0)
+    """Return the seq of the last event."""
+    return int(ledger.row("SELECT max(seq) FROM events")[0])
 
 
 def reservations(
@@ -183,7 +182,7 @@ def link(ledger: Ledger) -> LinkRow:
 def status(ledger: Ledger) -> Status:
     """Return the ledger in a few numbers."""
     with ledger.read():
-        last = ledger.row("SELECT seq, time_us FROM events ORDER BY seq DESC LIMIT 1") or (0, 0)
+        last = ledger.row("SELECT seq, time_us FROM events ORDER BY seq DESC LIMIT 1")
         (products,) = ledger.row("SELECT count(*) FROM products")
         (open_,) = ledger.row(
             "SELECT count(*) FROM reservations WHERE status = 'pending' AND expires_us > ?", (ledger.now_us(),)
