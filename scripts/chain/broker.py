@@ -15,7 +15,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from invctl.errors import InvalidValueError, UnreachableError
+from invctl.errors import UnreachableError
+from invctl.redis_connection import RedisAddress
 from scripts.chain.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def start_broker(
     fakeredis. What is started listens on loopback alone, lives in `folder` and dies with this process. `say` is told
     when one is passed over that should have worked, and that the last is for development.
 
-    Raises UnreachableError when the given URL does not answer, or when no server could be started.
+    Raises UnreachableError when the given URL does not answer or no server could be started, and InvalidValueError
+    when it is no URL of a Redis.
     """
     if url := environ.get(_VARIABLE):
         return _given(url)
@@ -72,22 +74,13 @@ def start_broker(
 
 
 def _given(url: str) -> Broker:
+    address = RedisAddress.parse(url)
     try:
-        connection = redis.connection.parse_url(url)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-    except ValueError as error:
-        raise InvalidValueError(
-            f"{_VARIABLE} is not the URL of a Redis: {error}", hint="write it as redis://127.0.0.1:6379/0"
-        ) from None
-    # Without the user and password that the URL may hold.
-    where = connection.get("path") or f"{connection.get('host', 'localhost')}:{connection.get('port', 6379)}"
-    try:
-        with _client(url) as client:
+        with address.translating(), _client(url) as client:
             name = _name_of(client)
-    except redis.RedisError as error:
-        raise UnreachableError(
-            f"the broker at {where} does not answer: {error}", hint=f"start it, or unset {_VARIABLE}"
-        ) from None
-    return Broker(url, f"{name} at {where} ({_VARIABLE})")
+    except UnreachableError as error:
+        raise UnreachableError(error.message, hint=f"{error.hint}, or unset {_VARIABLE}", **error.details) from None
+    return Broker(url, f"{name} at {address.where} ({_VARIABLE})")
 
 
 def _embedded(processes: ProcessTable, folder: Path, _environ: Mapping[str, str]) -> Broker:
