@@ -108,7 +108,8 @@ async def test_a_poke_sends_at_once(tmp_path: Path, broker: MemoryBroker, monkey
     monkeypatch.setattr(service_module, "LOOK_EVERY_S", 3600.0)
     with open_store(tmp_path) as ledger:
         async with office(broker, "downtown") as central, daemon(MemoryBus(broker), tmp_path):
-            await until(lambda: len(central.archive.get("downtown", [])) == 3)
+            # An answer under way would wake it, too.
+            await until(lambda: reads.link(ledger).acked_seq == 3)
             reservations.reserve(ledger, {"MOUSE-001": 1})
             await until(lambda: len(central.archive["downtown"]) == 4)
 
@@ -120,7 +121,7 @@ async def test_without_a_poke_it_looks_by_itself(
     monkeypatch.setattr(shipper, "SILENCE_S", 9e9)
     with open_store(tmp_path) as ledger:
         async with office(broker, "downtown") as central, daemon(MemoryBus(broker), tmp_path):
-            await until(lambda: len(central.archive.get("downtown", [])) == 3)
+            await until(lambda: reads.link(ledger).acked_seq == 3)
             (tmp_path / "run" / "poke").unlink()
             reservations.reserve(ledger, {"MOUSE-001": 1})
             await until(lambda: len(central.archive["downtown"]) == 4)
