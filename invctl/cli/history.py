@@ -30,6 +30,7 @@ def history(
         when = store_time(ledger)
     out = output(ctx)
     if out.fmt == "table":
-        out.rows(telling.PEOPLES, [telling.for_people(row, when) for row in rows], empty="nothing has happened yet")
+        columns = [column for column in telling.PEOPLES if sku is None or column.key != "sku"]
+        out.rows(columns, [telling.for_people(row, when) for row in rows], empty=f"nothing has happened to {sku} yet")
     else:
         out.rows(telling.COLUMNS, [row._asdict() for row in rows])

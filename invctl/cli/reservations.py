@@ -28,6 +28,7 @@ _PEOPLES = [
     Column("reservation", style="bold cyan"),
     Column("status"),
     Column("until"),
+    Column("left"),
     Column("items"),
     Column("order"),
     Column("clerk"),
@@ -79,14 +80,11 @@ def reservations(
 
 
 def _for_people(reservation: Reservation, when: StoreTime) -> dict[str, Any]:
-    if reservation.pending:
-        until = f"{when.short(reservation.expires_at)} ({when.until(reservation.expires_at)})"
-    else:
-        until = when.short(reservation.ended_at)
     return {
         "reservation": reservation.reservation,
         "status": reservation.status,
-        "until": until,
+        "until": when.short(reservation.ended_at or reservation.expires_at),
+        "left": when.until(reservation.expires_at) if reservation.pending else None,
         "items": items(reservation),
         "order": reservation.order or None,
         "clerk": reservation.clerk or None,

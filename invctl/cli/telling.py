@@ -24,16 +24,28 @@ PEOPLES = [
 ]
 
 
+_WORDS = {
+    "ledger.created": "opened",
+    "product.added": "product added",
+    "product.edited": "product edited",
+    "reservation.created": "reserved",
+    "reservation.extended": "extended",
+    "reservation.confirmed": "confirmed",
+    "reservation.cancelled": "cancelled",
+    "reservation.expired": "expired",
+}
+
+
 def for_people(row: HistoryRow, when: StoreTime) -> dict[str, Any]:
     """Return a row for the table: levels with their change, and what else there is to say in one column."""
-    reason = row.reason.replace("_", " ") if row.reason else ""
-    # Which order it is for is said once, where the reservation is opened.
-    order = f"order {row.order}" if row.order and row.event == "reservation.created" else ""
-    about = [row.reservation, reason, order, row.clerk and f"by {row.clerk}", row.note]
+    # Of a change of level the reason says more; which order it is for is said once, where it is reserved.
+    event = row.reason.replace("_", " ") if row.reason else _WORDS.get(row.event, row.event)
+    order = f"order {row.order}" if row.order and row.event == "reservation.created" else None
+    about = [row.reservation, order, row.clerk and f"by {row.clerk}", row.note]
     return {
         "seq": row.seq,
         "time": when.exact(row.time),
-        "event": row.event,
+        "event": event,
         "sku": row.sku,
         "on_hand": _level(row.on_hand, row.on_hand_change),
         "reserved": _level(row.reserved, row.reserved_change),
@@ -53,12 +65,13 @@ def _step(lines: list[HistoryRow], when: StoreTime) -> str:
     row = lines[0]
     moved = ", ".join(_moved(line) for line in lines if line.sku)
     by = f" by {row.clerk}" if row.clerk else ""
-    return f"{when.exact(row.time)}  {row.event.partition('.')[2]}{by}{': ' if moved else ''}{moved}  (event {row.seq})"
+    what = _WORDS.get(row.event, row.event)
+    return f"{when.exact(row.time)}  {what}{by}{': ' if moved else ''}{moved}  (event {row.seq})"
 
 
 def _moved(row: HistoryRow) -> str:
     if row.reserved_change > 0:
-        return f"{row.reserved_change} {row.sku} held"
+        return f"{row.reserved_change} {row.sku}"
     sold, released = -row.on_hand_change, row.on_hand_change - row.reserved_change
     parts = [f"{sold} {row.sku} sold" if sold else "", f"{released} {row.sku} released" if released else ""]
     return ", ".join(part for part in parts if part)
