@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from invctl.clock import Clock
 
+JITTER_US = 1_000_000
+"""An answer may be this old when it comes. A clock that is further behind was set back."""
+
 
 class DatabaseClock:
-    """Carries the database's time forward by the monotonic clock. What freshness means is measured on it alone."""
+    """Carries the database's time forward by the monotonic clock. What freshness means is measured on it alone.
+
+    It stands still rather than run back, unless the database's own clock was set back.
+    """
 
     def __init__(self, clock: Clock) -> None:
         """Go by this machine's wall clock until the database was asked."""
         self._clock = clock
+        self._latest_us = 0
         self.set(clock.now_us())
 
     def set(self, now_us: int) -> None:
@@ -23,4 +30,7 @@ class DatabaseClock:
 
     def now_us(self) -> int:
         """Return the time by the database's clock, in microseconds since the epoch."""
-        return self._base_us + round((self._clock.monotonic_s() - self._base_s) * 1_000_000)
+        now_us = self._base_us + round((self._clock.monotonic_s() - self._base_s) * 1_000_000)
+        if not self._latest_us - JITTER_US <= now_us < self._latest_us:
+            self._latest_us = now_us
+        return self._latest_us

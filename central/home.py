@@ -38,6 +38,7 @@ class Home:
             self.predecessor = os.pread(self._lock_fd, _OWNER_BYTES_MAX, 0).decode("ascii", errors="replace")
             os.ftruncate(self._lock_fd, 0)
             os.pwrite(self._lock_fd, owner.encode("ascii"), 0)
+            self.status_path.unlink(missing_ok=True)
         except BaseException:
             os.close(self._lock_fd)
             raise

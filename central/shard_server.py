@@ -43,6 +43,7 @@ Reply = tuple[str, bytes]
 
 # What a frame may turn out to be, and how loudly that is told. A duplicate is in the nature of the bus.
 _WARNINGS = {
+    "clock_set_back",
     "damaged",
     "foreign",
     "misfit",

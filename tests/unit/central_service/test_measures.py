@@ -87,3 +87,21 @@ def test_the_database_s_clock_is_carried_forward_whatever_this_machine_s_is_set_
     clock.advance(1.5)
     clock.shift_wall(-3600)
     assert time.now_us() == 6_500_000
+
+
+def test_an_answer_that_comes_late_does_not_set_the_clock_back() -> None:
+    time = DatabaseClock(ManualClock())
+    time.set(5_000_000)
+    assert time.now_us() == 5_000_000
+    time.set(5_000_000 - 999_999)
+    assert time.now_us() == 5_000_000
+
+
+def test_a_database_whose_clock_was_set_back_is_followed() -> None:
+    clock = ManualClock()
+    time = DatabaseClock(clock)
+    time.set(3_600_000_000)
+    assert time.now_us() == 3_600_000_000
+    time.set(7_000_000)
+    clock.advance(0.5)
+    assert time.now_us() == 7_500_000

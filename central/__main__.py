@@ -1,0 +1,5 @@
+"""`python -m central` is `invcentral`."""
+
+from central.app import main
+
+main()

@@ -1,0 +1,59 @@
+"""The command line of `invcentral`: which commands there are. One is imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from invctl.console.main import run
+
+if TYPE_CHECKING:
+    from invctl.console.lazy import LazyGroup, Table
+
+TEXT = """Head office: one database of all stores, milliseconds behind each of them.
+
+Every number says how fresh it is. A store that speaks for the first time waits to be admitted.
+
+    invcentral init
+    invcentral run
+    invcentral stores admit downtown
+    invcentral tail
+"""
+
+
+def commands() -> Table:
+    """Return the table of commands, in the order in which they are listed."""
+    from invctl.console.lazy import Entry, Family  # noqa: PLC0415 - see `build`
+
+    service, numbers = "The service", "What the stores have"
+    stores = {
+        "list": Entry("central.cli.stores:list_", "List the stores, and those that wait to be admitted."),
+        "admit": Entry("central.cli.stores:admit", "Admit a store: from now on its events are applied."),
+    }
+    return {
+        "init": Entry("central.cli.init:init", "Set up head office: its folder, settings and database.", service),
+        "run": Entry("central.cli.run:run", "Serve the stores, in the foreground, until a signal.", service),
+        "status": Entry(
+            "central.cli.status:status", "Show whether it runs, and how far it is with each store.", service
+        ),
+        "stores": Family(stores, "Which stores there are, and who may join.", service),
+        "tail": Entry("central.cli.tail:tail", "Follow what head office commits, live.", numbers),
+        "stock": Entry("central.cli.stock:stock", "Show what the stores have, and how fresh that is.", numbers),
+        "reservations": Entry("central.cli.reservations:reservations", "List the stores' reservations.", numbers),
+        "verify": Entry("central.cli.verify:verify", "Replay the archive and compare.", numbers),
+    }
+
+
+def build() -> LazyGroup:
+    """Make the command group."""
+    # Imported inside the funnel, so that Ctrl-C is quiet then, too.
+    from central.cli.command import CentralCommand  # noqa: PLC0415
+    from invctl import __version__  # noqa: PLC0415
+    from invctl.console.lazy import LazyGroup  # noqa: PLC0415
+
+    return LazyGroup("invcentral", commands(), text=TEXT, version=__version__, command_class=CentralCommand)
+
+
+def main() -> None:
+    """Run `invcentral`, and end the process with its exit code."""
+    sys.exit(run("invcentral", build))

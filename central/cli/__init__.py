@@ -1,0 +1,1 @@
+"""The commands of `invcentral`: parse, open, call, render."""

@@ -1,0 +1,112 @@
+"""`invcentral status`."""
+
+from typing import Any
+
+from typer import Context
+
+from central import reads
+from central.cli import words
+from central.cli.command import home, opened, settings
+from central.cli.times import LocalTime
+from central.database import describe, reading
+from central.home import is_held, status_path
+from central.migrations import require_current
+from central.tables import ADMITTED
+from central.views import Status, StoreRow
+from invctl.clock import parse_time
+from invctl.console.command import output
+from invctl.console.output import Column
+from invctl.console.style import Part
+from invctl.runtime.status import read_status
+
+_PEOPLES = [
+    Column("store", style="bold cyan"),
+    Column("status"),
+    Column("head_seq", "Head"),
+    Column("as_of_seq", "As of seq"),
+    Column("behind"),
+    Column("age"),
+    Column("open_reservations", "Open"),
+    Column("suspects"),
+]
+
+
+def status(ctx: Context) -> None:
+    """Show whether a central runs, and how far it is with each store.
+
+    `Age` says up to how long ago a store's numbers are proved complete.
+
+    For example:
+
+        invcentral status
+    """
+    folder = home(ctx)
+    database_url = settings(ctx).database_url
+    process = read_status(status_path(folder)) if is_held(folder) else None
+    with opened(database_url) as engine:
+        require_current(engine)
+        with reading(engine) as connection:
+            now = reads.status(connection)
+        database = describe(engine)
+    running = is_held(folder)
+    record = {"home": str(folder), "database": database, "running": running, "process": process, **now.as_dict()}
+    out = output(ctx)
+    out.result(record, message=_message(record, now), ident="running" if running else "stopped")
+    if out.fmt == "table" and not out.quiet:
+        out.talk("")
+        rows = [_for_people(row) for row in now.stores]
+        out.rows(_PEOPLES, rows, empty="no store has spoken yet: `invcentral stores list` shows who does")
+
+
+def _message(record: dict[str, Any], now: Status) -> list[Part]:
+    when = LocalTime(now.now_us)
+    parts: list[Part] = [
+        ("head office", "bold"),
+        f"  {record['home']}",
+        ("\ndatabase", "bold"),
+        f"     {record['database']}, {words.counted(now.events, 'event')}",
+        ("\nprocess", "bold"),
+        "      ",
+        *_process(record, when),
+    ]
+    for shard in now.shards:
+        if shard.fenced_us is not None:
+            parts += [
+                (f"\n{'shard ' + str(shard.shard):<12}", "bold"),
+                f" {shard.holder}, since {when.second(shard.fenced_us)}, at position {shard.position}",
+            ]
+    return parts
+
+
+def _process(record: dict[str, Any], when: LocalTime) -> list[Part]:
+    if not record["running"]:
+        return [("not running", "bold red"), ": what is shown is as it was left; `invcentral run` starts it"]
+    process = record["process"]
+    if process is None:
+        return [("starting", "yellow")]
+    parts: list[Part] = [
+        ("runs", "bold green") if process["shards"] else ("waits for a lease", "bold yellow"),
+        f" since {when.second(parse_time(process['since']))}, pid {process['pid']}",
+        ("\nbroker", "bold"),
+        f"       {process['broker']} ",
+        ("connected", "green") if process["connected"] else ("not connected", "bold red"),
+        f", namespace {process['namespace']}",
+    ]
+    latency = process["latency_ms"]
+    if latency:
+        parts += [
+            ("\nlatency", "bold"),
+            f"      {latency['p50']} ms in the median, {latency['p99']} ms at the 99th percentile",
+        ]
+    return parts
+
+
+def _for_people(row: StoreRow) -> dict[str, Any]:
+    return {
+        **row.as_dict(),
+        "status": row.status if row.status == ADMITTED else "waits to be admitted",
+        "behind": words.gap(row.fresh),
+        "age": words.age(row.fresh),
+        "suspects": row.suspects or None,
+        "open_reservations": row.open_reservations or None,
+    }

@@ -1,0 +1,166 @@
+"""`invcentral tail`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+from zlib import crc32
+
+from typer import Context, Option
+
+from central.cli import words
+from central.cli.command import open_engine
+from central.cli.following import Filters, Follower, wait_for_reader
+from central.cli.parameters import SKU, STORE
+from central.cli.times import LocalTime
+from central.database import now_us, reading
+from central.tail import Positions, format_positions, latest_positions, parse_positions, positions_before
+from invctl.clock import SystemClock, parse_time
+from invctl.console.options import Parsed, shared
+from invctl.console.output import Column, Format, Output
+from invctl.console.units import parse_duration
+from invctl.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from central.tail import TailEvent
+    from invctl.console.style import Part
+
+COLUMNS = [
+    Column(name)
+    for name in (
+        *("position", "shard", "resume", "store", "seq", "id", "type", "time", "applied_at", "subject", "trace"),
+        *("data", "hash", "body"),
+    )
+]
+STORE_STYLES = ("cyan", "magenta", "yellow", "green", "blue")
+LATE_S = 1.0
+
+
+class Ago(int):
+    """A number of seconds before now."""
+
+
+def parse_since(text: str) -> int:
+    """Read an instant (RFC 3339), or how long ago it is: `10m`. In microseconds, or Ago.
+
+    Raises InvalidValueError.
+    """
+    try:
+        return Ago(parse_duration(text))
+    except InvalidValueError:
+        pass
+    try:
+        return parse_time(text)
+    except InvalidValueError:
+        raise InvalidValueError(
+            f"{text!r} is neither a time nor a duration", hint="such as 10m, 2h, or 2026-11-24T09:30:00Z"
+        ) from None
+
+
+def tail(
+    ctx: Context,
+    start: Annotated[
+        dict[int, int] | None,
+        Option("--from", click_type=Parsed("POS", parse_positions), help="After this position; 0 is the beginning."),
+    ] = None,
+    since: Annotated[
+        int | None,
+        Option("--since", click_type=Parsed("TIME", parse_since), help="What was committed since, or as long ago."),
+    ] = None,
+    store: Annotated[
+        list[str] | None, Option("--store", click_type=STORE, help="Of this store; may be repeated.")
+    ] = None,
+    sku: Annotated[
+        list[str] | None, Option("--sku", click_type=SKU, help="With a line of this item; may be repeated.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        Option("--type", metavar="TYPE", help="Such as reservation.created, or reservation; may be repeated."),
+    ] = None,
+    follow: Annotated[bool, Option("--follow/--no-follow", help="Go on with what comes; the default.")] = True,
+) -> None:
+    """Follow what head office commits, live: a line an event, or, where nobody watches, NDJSON.
+
+    Begins with what comes now, unless told otherwise; without following, with the first event. Every event has a
+    position: a reader that was cut off goes on with --from the last one that it saw, and misses nothing. (Where there
+    are several shards, with its `resume`.)
+
+    For example:
+
+        invcentral tail --store downtown --type reservation
+        invcentral tail --since 10m --no-follow -o csv
+        invcentral tail --from 1234 -o ndjson
+    """
+    if start is not None and since is not None:
+        raise InvalidValueError("--from and --since contradict each other", hint="give one of them")
+    out = _output(ctx)
+    filters = Filters(store or (), sku or (), kind or ())
+    with open_engine(ctx) as engine:
+        after, now = _begin(engine, start, since, follow=follow)
+        follower = Follower(engine, after, filters, clock=SystemClock())
+        when = LocalTime(now)
+        emit = out.stream(COLUMNS, ident="resume")
+        found = follower.follow(wait_for_reader, out.talk) if follow else follower.rest()
+        try:
+            for event in found:
+                emit(_record(event, follower.after), _line(event, follower.after, when))
+        except KeyboardInterrupt:
+            if out.fmt == "table":
+                out.talk(f"\ngo on with: invcentral tail --from {format_positions(follower.after)}")
+            raise
+
+
+def _output(ctx: Context) -> Output:
+    watched = sys.stdout is not None and sys.stdout.isatty()
+    fmt: Format = shared(ctx, "output") or ("table" if watched else "ndjson")
+    return Output(fmt, quiet=bool(shared(ctx, "quiet")))
+
+
+def _begin(engine: Engine, start: Positions | None, since: int | None, *, follow: bool) -> tuple[Positions, int]:
+    """Return the positions after which to begin, and what time it is at central."""
+    with reading(engine) as connection:
+        now = now_us(connection)
+        latest = latest_positions(connection)
+        if since is not None:
+            since_us = now - since * 1_000_000 if isinstance(since, Ago) else since
+            return positions_before(connection, since_us), now
+    if start is None:
+        return (latest if follow else dict.fromkeys(latest, 0)), now
+    return {shard: start.get(shard, 0) for shard in latest}, now
+
+
+def _record(event: TailEvent, after: Positions) -> dict[str, Any]:
+    shown = event.as_dict()
+    document = shown.pop("event") or {}
+    trace = str(document.get("traceparent", "")).split("-")
+    shown |= {
+        "resume": format_positions(after),
+        "subject": document.get("subject"),
+        "trace": trace[1] if len(trace) > 1 else None,
+        "data": document.get("data"),
+    }
+    return {column.key: shown[column.key] for column in COLUMNS if column.key in shown}
+
+
+def _line(event: TailEvent, after: Positions, when: LocalTime) -> list[Part]:
+    told = words.tell(event)
+    style = STORE_STYLES[crc32(event.store.encode()) % len(STORE_STYLES)]
+    time = when.millisecond(event.applied_us if event.time_us is None else event.time_us)
+    parts: list[Part] = [
+        (f"{format_positions(after):>7}", "dim"),
+        f"  {time}  ",
+        (f"{event.store:<12}", style),
+        "  ",
+        (f"{told.verb:<10}", told.style),
+        f" {told.what}",
+    ]
+    if told.about:
+        parts.append((f"  {told.about}" if told.what else told.about, "dim"))
+    levels = words.levels_after(event)
+    if levels:
+        parts += ["  ", (levels, "dim")]
+    if event.time_us is not None and event.applied_us - event.time_us >= LATE_S * 1_000_000:
+        parts.append((f"  arrived after {words.duration((event.applied_us - event.time_us) / 1_000_000)}", "yellow"))
+    return parts
