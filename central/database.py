@@ -101,8 +101,13 @@ def writing(engine: Engine) -> Iterator[Connection]:
             connection.execution_options(isolation_level="READ COMMITTED")
         else:
             connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        connection.begin()
-        yield connection
+        try:
+            connection.begin()
+            yield connection
+        except BaseException:
+            # A COMMIT that fails may leave the transaction open, and SQLAlchemy would hand it to the next in line.
+            connection.invalidate()
+            raise
 
 
 def lock_setup(connection: Connection) -> None:

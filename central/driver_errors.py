@@ -49,6 +49,9 @@ _POSTGRES: dict[str, tuple[type[InventoryError], str]] = {
 def translate(context: ExceptionContext) -> BaseException | None:
     """Return our error for a driver's, None where it is a fault in the program. SQLAlchemy's `handle_error` hook."""
     error = context.original_exception
+    if not isinstance(error, context.dialect.loaded_dbapi.Error):
+        # An interrupt passes through here as well.
+        return None
     name = getattr(error, "sqlite_errorname", None)
     found = _of_postgres(context) if name is None else _SQLITE.get(name.removeprefix("SQLITE_").partition("_")[0])
     if found is None:
@@ -65,6 +68,6 @@ def _of_postgres(context: ExceptionContext) -> tuple[type[InventoryError], str] 
         if found := _POSTGRES.get(state[:length]):
             return found
     # A connection that breaks, or never comes about, has no SQLSTATE.
-    if context.is_disconnect or (not state and type(error).__name__ in {"OperationalError", "ConnectionTimeout"}):
+    if context.is_disconnect or (not state and isinstance(error, context.dialect.loaded_dbapi.OperationalError)):
         return UnreachableError, _LOOK
     return None

@@ -26,6 +26,8 @@ KEY_CHARS_MAX = 255
 _WHOLE_MAX = 2**63 - 1
 # The type of an event of which only the lines are applied.
 LINES_ONLY = ""
+_PRODUCT_EVENTS = frozenset({events.PRODUCT_ADDED, events.PRODUCT_EDITED})
+_NUMBERS = ("on_hand_change", "reserved_change", "on_hand", "reserved", "version")
 
 
 class Ledger(NamedTuple):
@@ -95,7 +97,7 @@ def _stated(seq: int, event: Event) -> Stated | None:
     data = event.data
     if event.type in events.STATUS_AFTER:
         return _checked(event, after_event(seq, event))
-    if event.type in {events.PRODUCT_ADDED, events.PRODUCT_EDITED}:
+    if event.type in _PRODUCT_EVENTS:
         price = data.get("price")
         return Product(_key(data["sku"]), _text(data["name"]), None if price is None else _whole(price))
     if event.type == events.LEDGER_CREATED:
@@ -128,10 +130,7 @@ def _checked(event: Event, reservation: Reservation) -> Reservation:
 def _lines_only(event: Event, doubt: str) -> Facts:
     """Keep of an event the lines that can be stored. A product's event has none, but names its SKU."""
     lines = [entry for entry in event.lines if _is_key(entry.sku)]
-    doubted = {entry.sku for entry in lines}
-    sku = event.data.get("sku")
-    if event.type in {events.PRODUCT_ADDED, events.PRODUCT_EDITED} and _is_key(sku):
-        doubted.add(sku)
+    doubted = {entry.sku for entry in lines} | _product_of(event.type, event.data)
     return Facts(
         event._replace(type=LINES_ONLY, lines=lines),
         event.id if _is_storable(event.id) else None,
@@ -150,15 +149,17 @@ def _salvage(body: bytes) -> Facts:
         document = None
     if not isinstance(document, dict):
         document = {}
+    event_id, event_type, time = document.get("id"), document.get("type"), document.get("time")
     data = document.get("data")
-    entries = data.get("lines") if isinstance(data, dict) else None
+    if not isinstance(data, dict):
+        data = {}
+    entries = data.get("lines")
     lines: list[LineChange] = []
-    doubted: set[str] = set()
+    doubted = _product_of(event_type, data)
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict) and _is_key(entry.get("sku")):
             doubted.add(entry["sku"])
             lines += _whole_lines(entry)
-    event_id, event_type, time = document.get("id"), document.get("type"), document.get("time")
     return Facts(
         Event("", LINES_ONLY, "", "", "", "", "", "", {}, lines),
         event_id if _is_storable(event_id) else None,
@@ -169,6 +170,13 @@ def _salvage(body: bytes) -> Facts:
     )
 
 
+def _product_of(event_type: object, data: dict[str, Any]) -> set[str]:
+    """Return the SKU that a product's event names outside of lines."""
+    sku = data.get("sku")
+    is_product = isinstance(event_type, str) and event_type in _PRODUCT_EVENTS
+    return {sku} if is_product and _is_key(sku) else set()
+
+
 def _whole_lines(entry: dict[str, Any]) -> list[LineChange]:
     """Return a line of a malformed event where the line itself is sound."""
     bare = {name: entry.get(name) for name in ("sku", *_NUMBERS)}
@@ -177,9 +185,6 @@ def _whole_lines(entry: dict[str, Any]) -> list[LineChange]:
         return events.parse(alone).lines
     except ValueError:
         return []
-
-
-_NUMBERS = ("on_hand_change", "reserved_change", "on_hand", "reserved", "version")
 
 
 def _is_storable(value: object) -> TypeGuard[str]:

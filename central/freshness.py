@@ -15,8 +15,8 @@ class Freshness(NamedTuple):
     """How fresh the numbers of a store are.
 
     `as_of_seq`: the store's last event that is in them. `age_s`: they are proved complete up to this long ago; None
-    where that was never proved (or the clock was set back since). `gap`: the store is known to be ahead, at `head_seq`. `heard_s`: how long ago it
-    spoke, None where never. `silent`: too long ago; the numbers may have moved.
+    where that was never proved, or the clock was set back since. `gap`: the store is known to be ahead, at
+    `head_seq`. `heard_s`: how long ago it spoke, None where never. `silent`: too long ago; they may have moved.
     """
 
     as_of_seq: int

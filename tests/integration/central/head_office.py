@@ -1,0 +1,91 @@
+"""Central's database as a test uses it: set up, with a fence in hand."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Table, select
+
+from central import fence, shards, stores, tables
+from central.apply import Applied, apply_intakes
+from central.cursors import load_cursor
+from central.database import open_database, reading, writing
+from central.migrations import migrate
+from central.verify import Verification, verify_store
+from invctl.model.stock import StockLevel
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+    from invctl.clock import Clock
+    from invctl.sync.receiver import Cursor, Heard, Intake
+    from tests.integration.central.histories import History
+
+
+class HeadOffice:
+    def __init__(self, url: str, clock: Clock) -> None:
+        self.chance = random.Random(1)
+        self.engine = open_database(url, clock=clock, create=True)
+        migrate(self.engine)
+        with writing(self.engine) as connection:
+            shards.found(connection)
+            connection.commit()
+        self.fence = self.mint()
+
+    def mint(self, holder: str = "central-1") -> str:
+        with writing(self.engine) as connection:
+            token = fence.mint(connection, 0, holder, self.chance)
+            connection.commit()
+        return token
+
+    def admit(self, *ids: str) -> None:
+        with writing(self.engine) as connection:
+            for store in ids:
+                stores.admit(connection, store)
+            connection.commit()
+
+    def register(self, *heard: Heard, admit_any: bool = False) -> list[Cursor]:
+        with writing(self.engine) as connection:
+            cursors = stores.register_newcomers(connection, list(heard), admit_any=admit_any)
+            connection.commit()
+        return cursors
+
+    def apply(
+        self, *intakes: Intake, heard: tuple[Heard, ...] = (), fresh: dict[str, int] | None = None
+    ) -> list[Applied]:
+        return apply_intakes(self.engine, 0, self.fence, intakes, heard=heard, fresh=fresh)
+
+    def take(self, history: History, upto: int | None = None) -> Applied:
+        """Apply what this central lacks of a history."""
+        [applied] = self.apply(history.intake(self.cursor(history.store).applied_seq, upto))
+        return applied
+
+    def cursor(self, store: str) -> Cursor:
+        with reading(self.engine) as connection:
+            found = load_cursor(connection, store)
+        assert found is not None
+        return found
+
+    def rows(self, table: Table, **equal: Any) -> list[Row[*tuple[Any, ...]]]:
+        query = select(table).where(*(table.c[name] == value for name, value in equal.items()))
+        with reading(self.engine) as connection:
+            return list(connection.execute(query.order_by(*table.primary_key)))
+
+    def levels(self, store: str = "downtown") -> dict[str, StockLevel]:
+        rows = self.rows(tables.levels, store=store)
+        return {row.sku: StockLevel(row.on_hand, row.reserved, row.version) for row in rows}
+
+    def suspects(self, store: str = "downtown") -> dict[str, str]:
+        return {row.sku: row.reason for row in self.rows(tables.suspects, store=store)}
+
+    def verify(self, store: str = "downtown") -> Verification:
+        with reading(self.engine) as connection:
+            return verify_store(connection, store)
+
+    def everything(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table, to see that nothing changed."""
+        return {table.name: [tuple(row) for row in self.rows(table)] for table in tables.metadata.sorted_tables}
+
+    def close(self) -> None:
+        self.engine.dispose()
