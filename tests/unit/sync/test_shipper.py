@@ -284,6 +284,20 @@ def test_an_ack_starts_the_timer_anew() -> None:
 
 
 @pytest.mark.fault_tolerance
+def test_after_progress_it_tries_again_as_soon_as_at_first() -> None:
+    store = Store(3 * BATCH)
+    store.up()
+    store.events()
+    for _ in range(4):
+        sent = store.events(5.0)
+        store.receive(acknowledged(store, 0))
+    store.ack(sent[0], BATCH)
+    store.events()
+    assert store.events(0.7 * shipper.RETRY_FIRST_S) == []
+    assert runs(store.events(0.6 * shipper.RETRY_FIRST_S)) == [(BATCH + 1, 2 * BATCH)]
+
+
+@pytest.mark.fault_tolerance
 def test_a_gap_is_sent_again_at_once_and_once_a_round_trip() -> None:
     store = Store(5 * BATCH)
     store.up()
@@ -533,6 +547,17 @@ def test_a_history_that_the_ledger_does_not_have_stops_events_but_not_heartbeats
     store.ack(hello, 4)
     assert (store.state.link, store.state.reason, store.state.acked_seq) == (Link.UP, "", 4)
     assert runs(store.events()) == [(5, 5)]
+
+
+@pytest.mark.business
+def test_what_central_said_last_is_remembered_through_its_silence() -> None:
+    refused, diverged = Store(1), Store(1)
+    refused.refuse(refused.hello())
+    diverged.ack(diverged.hello(), 9)
+    for store in (refused, diverged):
+        before = store.state
+        store.hello(10 * shipper.SILENCE_S)
+        assert store.state == before
 
 
 def test_doubts_are_passed_on() -> None:
