@@ -101,8 +101,10 @@ class RedisSubscription:
         self._on_lost = on_lost
         self._on_close = on_close
         self._connection: AbstractConnection | None = None
-        self._closed = asyncio.Event()
+        self._stands = False
+        self._attempt: asyncio.Timeout | None = None
         self._connect_at_s = 0.0
+        self._closed = False
         self._pinged = False
         self._patience_s = 0.0
 
@@ -112,10 +114,10 @@ class RedisSubscription:
 
     async def __anext__(self) -> Message | Subscribed:
         """See Subscription."""
-        while not self._closed.is_set():
+        while not self._closed:
             try:
                 with self._address.translating():
-                    if self._connection is None:
+                    if self._connection is None or not self._stands:
                         arrival: Message | Subscribed | None = await self._open()
                     else:
                         arrival = await self._receive(self._connection)
@@ -127,33 +129,33 @@ class RedisSubscription:
 
     async def aclose(self) -> None:
         """See Subscription."""
-        self._closed.set()
+        self._closed = True
         self._on_close(self)
+        if self._attempt is not None and not self._attempt.expired():
+            self._attempt.reschedule(_now_s())
         await self._disconnect()
 
-    async def _open(self) -> Subscribed | None:
-        """Connect when it is time; None when it was closed meanwhile."""
-        await self._wait_to_connect()
-        if self._closed.is_set():
-            return None
-        self._connection = await self._connect()
-        if self._closed.is_set():
-            await self._disconnect()
-            return None
+    async def _open(self) -> Subscribed:
+        """Wait until it is time to connect, then do it within the limit. A close ends the attempt at any point."""
+        self._attempt = attempt = asyncio.timeout(None)
+        try:
+            async with attempt:
+                await asyncio.sleep(self._connect_at_s - _now_s())
+                if not self._closed:
+                    attempt.reschedule(_now_s() + self._limits.connect_s)
+                await self._connect()
+        finally:
+            self._attempt = None
+        self._stands = True
         self._backoff.reset()
         self._heard()
         return Subscribed(self._channels)
 
-    async def _connect(self) -> AbstractConnection:
-        connection = self._address.connection(self._limits)
-        try:
-            async with asyncio.timeout(self._limits.connect_s):
-                await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
-                await self._subscribe(connection)
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        return connection
+    async def _connect(self) -> None:
+        # Cut short by whatever means, each of these steps ends the connection itself.
+        self._connection = connection = self._address.connection(self._limits)
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+        await self._subscribe(connection)
 
     async def _subscribe(self, connection: AbstractConnection) -> None:
         """Ask for every channel, and wait until every one is confirmed.
@@ -203,25 +205,16 @@ class RedisSubscription:
         self._pinged = False
         self._patience_s = self._limits.silence_s
 
-    async def _wait_to_connect(self) -> None:
-        wait_s = self._connect_at_s - _now_s()
-        if wait_s > 0:
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._closed.wait()
-            except TimeoutError:
-                return
-
     async def _give_up(self, lost: UnreachableError) -> None:
         await self._disconnect()
-        if self._closed.is_set():
+        if self._closed:
             return
         self._connect_at_s = _now_s() + self._backoff.next_s()
         if self._on_lost is not None:
             self._on_lost(lost)
 
     async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._stands = self._connection, None, False
         if connection is not None:
             await connection.disconnect(nowait=True)
 

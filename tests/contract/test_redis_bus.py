@@ -292,14 +292,74 @@ async def test_a_broker_that_quotes_the_password_is_not_quoted() -> None:
 
 
 @pytest.mark.fault_tolerance
-async def test_a_close_does_not_wait_for_the_back_off() -> None:
+async def test_attempts_to_connect_are_spaced_and_a_close_does_not_wait_for_the_next() -> None:
     limits = RedisLimits(backoff_first_s=3600, backoff_max_s=3600)
     lost: asyncio.Queue[UnreachableError] = asyncio.Queue()
-    bus = RedisBus(f"redis://127.0.0.1:{free_port()}", rng=random.Random(1), limits=limits, on_lost=lost.put_nowait)
-    reading = asyncio.create_task(anext(bus.subscribe(["t:up"]), None))
-    await lost.get()
-    await bus.close()
-    assert await reading is None
+    async with opened(f"redis://127.0.0.1:{free_port()}", limits, lost.put_nowait) as bus:
+        reading = asyncio.create_task(anext(bus.subscribe(["t:up"]), None))
+        await lost.get()
+        for _ in range(10):
+            # As long as an attempt takes.
+            with pytest.raises(UnreachableError):
+                await bus.publish("t:up", b"x")
+        assert lost.empty()
+        await bus.close()
+        assert await reading is None
+
+
+@pytest.mark.fault_tolerance
+async def test_a_close_just_before_it_connects_leaves_nothing_behind(broker: Broker) -> None:
+    async with opened(broker.url) as bus:
+        arrivals = bus.subscribe(["t:up"])
+        reading = asyncio.create_task(anext(arrivals, None))
+        # One turn of the loop: the read has begun, and has not connected.
+        await asyncio.sleep(0)
+        await arrivals.aclose()
+        assert await reading is None
+
+
+@pytest.mark.fault_tolerance
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+async def test_a_close_does_not_wait_for_a_broker_that_says_nothing(scheme: str) -> None:
+    """In the handshake of TLS, and before the confirmation."""
+    limits = RedisLimits(connect_s=3600)
+    arrived, left = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        arrived.set()
+        while await reader.read(65536):
+            pass
+        writer.close()
+        left.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        async with opened(f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}", limits) as bus:
+            arrivals = bus.subscribe(["t:up"])
+            reading = asyncio.create_task(anext(arrivals, None))
+            await arrived.wait()
+            await arrivals.aclose()
+            assert await reading is None
+        await left.wait()
+
+
+@pytest.mark.fault_tolerance
+async def test_a_read_that_is_cancelled_while_it_connects_leaves_nothing_behind(broker: Broker) -> None:
+    async with (
+        Proxy(broker.url) as line,
+        opened(line.url) as bus,
+        contextlib.aclosing(bus.subscribe(["t:up"])) as arrivals,
+    ):
+        line.swallow_answers()
+        reading = asyncio.create_task(anext(arrivals))
+        await line.until_sent(b"SUBSCRIBE", times=1)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await line.heal()
+        assert await anext(arrivals) == Subscribed(("t:up",))
+        await bus.publish("t:up", b"x")
+        assert await anext(arrivals) == Message("t:up", b"x")
 
 
 @pytest.mark.fault_tolerance
