@@ -26,7 +26,7 @@ def test_available_is_what_is_on_hand_and_not_reserved() -> None:
         (StockLevel(5, 5, -1), False),
     ],
 )
-def test_which_levels_a_store_can_have(level: StockLevel, possible: bool) -> None:  # noqa: FBT001 - a table's column
+def test_which_levels_a_store_can_have(level: StockLevel, possible: bool) -> None:
     assert level.possible is possible
 
 
