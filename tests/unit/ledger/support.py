@@ -13,8 +13,10 @@ from invctl.model import events
 from invctl.model.stock import LEVEL_MAX, QUANTITY_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    import apsw
 
     from invctl.clock import Clock
     from invctl.model.events import Event
@@ -91,3 +93,43 @@ def tables(ledger: Ledger) -> dict[str, list[Any]]:
 def assert_sound(ledger: Ledger) -> None:
     """Replay the ledger: everything in it must follow from its events."""
     assert verify(ledger).findings == []
+
+
+class CutError(Exception):
+    """The process ends here."""
+
+
+class Scissors:
+    """Cuts a connection off before its n-th statement from now, once."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._left = 0
+        self.statements: list[str] = []
+        connection.exec_trace = self._trace
+
+    def cut_before(self, number: int) -> None:
+        self._left = number
+        self.statements.clear()
+
+    def cut_everywhere(self, operation: Callable[[], Any], untouched: Callable[[], bool]) -> int:
+        """Cut an operation off before its first statement, its second, and so on; then let it be done."""
+        cuts = 0
+        while True:
+            self.cut_before(cuts + 1)
+            try:
+                operation()
+            except CutError:
+                self.cut_before(0)
+                assert untouched()
+                cuts += 1
+            else:
+                self._left = 0
+                assert cuts == len(self.statements)
+                return cuts
+
+    def _trace(self, _cursor: apsw.Cursor, sql: str, _bindings: Any) -> bool:
+        self.statements.append(sql)
+        self._left -= 1
+        if self._left == 0:
+            raise CutError
+        return True

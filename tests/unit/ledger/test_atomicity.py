@@ -11,7 +11,7 @@ from invctl.ledger import adjustments, products, reservations, seeding
 from invctl.ledger.ledger import FILE, Ledger
 from invctl.ledger.seeding import SeedProduct
 from invctl.ledger.writing import Origin
-from tests.unit.ledger.support import HOLD_S, assert_sound, hold, new_ledger, tables
+from tests.unit.ledger.support import HOLD_S, CutError, Scissors, assert_sound, hold, new_ledger, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,46 +24,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.fault_tolerance
 
 ONCE = Origin(clerk="ann", request_id="till-3:0001")
-
-
-class CutError(Exception):
-    """The process ends here."""
-
-
-class Scissors:
-    """Cuts a connection off before its n-th statement from now, once."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._left = 0
-        self.statements: list[str] = []
-        connection.exec_trace = self._trace
-
-    def cut_before(self, number: int) -> None:
-        self._left = number
-        self.statements.clear()
-
-    def cut_everywhere(self, operation: Callable[[], Any], untouched: Callable[[], bool]) -> int:
-        """Cut an operation off before its first statement, its second, and so on; then let it be done."""
-        cuts = 0
-        while True:
-            self.cut_before(cuts + 1)
-            try:
-                operation()
-            except CutError:
-                self.cut_before(0)
-                assert untouched()
-                cuts += 1
-            else:
-                self._left = 0
-                assert cuts == len(self.statements)
-                return cuts
-
-    def _trace(self, _cursor: apsw.Cursor, sql: str, _bindings: Any) -> bool:
-        self.statements.append(sql)
-        self._left -= 1
-        if self._left == 0:
-            raise CutError
-        return True
 
 
 def refused(error: type[Exception], operation: Callable[[], Any]) -> None:
