@@ -102,7 +102,9 @@ class Demo:
 def demo(
     ctx: Context,
     headless: Annotated[bool, Option("--headless", help="No screen: run, and print the proof alone.")] = False,
-    seconds: Annotated[float, Option("--seconds", min=1, help="End after so long; by default only with q.")] = 0,
+    seconds: Annotated[
+        float | None, Option("--seconds", min=1, help="End after so long; headless by default 10, else only with q.")
+    ] = None,
     keep: Annotated[bool, Option("--keep", help="Keep the run's folder, with its databases and logs.")] = False,
 ) -> None:
     """Run three stores and head office on this machine, live, and prove that nothing was lost.
@@ -174,7 +176,8 @@ def _watch(run: Demo, broker: Broker, stop: Callable[[], bool], until_s: float) 
 
 def _hints(run: Demo) -> list[str]:
     return [
-        f"export PATH={ROOT / '.venv' / 'bin'}:$PATH INVCTL_HOME={run.homes[0]} INVCENTRAL_HOME={run.chain.central}",
+        f"export PATH={ROOT / '.venv' / 'bin'}:$PATH",
+        f"export INVCTL_HOME={run.homes[0]} INVCENTRAL_HOME={run.chain.central}",
         "invctl reserve MOUSE-001=2 --order MINE; invctl reservations; invctl stock",
         "invcentral stock MOUSE-001; invcentral tail --store downtown",
     ]

@@ -69,7 +69,9 @@ class Screen:
                     title_align="left",
                     box=box.ROUNDED,
                 ),
-                Panel(Text("\n".join(self._hints)), title="In a second terminal", title_align="left", box=box.ROUNDED),
+                # Without a frame, so that it can be copied.
+                Text(" In a second terminal", style="bold"),
+                Text("\n".join(f"   {hint}" for hint in self._hints)),
             ),
             refresh=True,
         )
