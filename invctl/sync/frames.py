@@ -88,7 +88,7 @@ class Ack(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """Central takes nothing from this store, or not this frame. `n` is 0 where none could be read."""
+    """Central takes nothing from this store, or not the frame that `boot` and `n` name."""
 
     store: str
     epoch: int

@@ -187,6 +187,9 @@ class World:
         self.central.greet()
 
     def _drained(self) -> bool:
+        for name, store in self.stores.items():
+            if len(self.database.archive.get(name, [])) != len(store.outbox.bodies):
+                return False
         try:
             self.check_drained()
         except ViolationError:

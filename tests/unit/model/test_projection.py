@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invctl.model import events
@@ -275,6 +275,7 @@ TYPES = [events.PRODUCT_ADDED, events.PRODUCT_EDITED, events.STOCK_ADJUSTED, *ev
 
 
 @pytest.mark.fault_tolerance
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(TYPES), st.dictionaries(st.sampled_from(FIELDS), documents)), max_size=5))
 def test_no_event_stops_it(history_of: list[tuple[str, dict[str, Any]]]) -> None:
     projection = Projection()
