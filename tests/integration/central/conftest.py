@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -11,8 +13,9 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from central.tables import metadata
 from invctl.clock import ManualClock
-from tests.integration.central.head_office import HeadOffice
+from tests.integration.central.head_office import HeadOffice, set_up
 from tests.integration.central.histories import START_US, History
 
 if TYPE_CHECKING:
@@ -37,14 +40,14 @@ def postgres_server() -> str:
         engine.dispose()
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
+@contextmanager
+def schema_of_its_own(server: str) -> Iterator[str]:
     schema = f"invctl_test_{uuid4().hex}"
-    admin = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f"CREATE SCHEMA {schema}"))
     try:
-        yield f"{postgres_server}{'&' if '?' in postgres_server else '?'}options=-csearch_path%3D{schema}"
+        yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
     finally:
         with admin.connect() as connection:
             connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
@@ -52,12 +55,59 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
+def empty_postgres(postgres_server: str) -> Iterator[str]:
+    with schema_of_its_own(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_sqlite(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/central.db"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """A database with nothing in it."""
+    value: str = request.getfixturevalue("empty_sqlite" if request.param == "sqlite" else "empty_postgres")
+    return value
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> Iterator[str]:
+    with schema_of_its_own(postgres_server) as url:
+        set_up(url)
+        yield url
+
+
+@pytest.fixture
+def postgres_url(migrated_postgres: str) -> Iterator[str]:
+    yield migrated_postgres
+    engine = create_engine(migrated_postgres)
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL synchronous_commit = off"))
+        for table in reversed(metadata.sorted_tables):
+            if table.name not in {"meta", "shards"}:
+                connection.execute(table.delete())
+        connection.execute(text("UPDATE shards SET fence = NULL, holder = '', fenced_us = NULL, position = 0"))
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("central") / "template.db"
+    set_up(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    copied = shutil.copy(migrated_sqlite, tmp_path / "central.db")
+    return f"sqlite:///{copied}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest) -> str:
+    """A database that was set up, and is empty."""
     value: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
     return value
 

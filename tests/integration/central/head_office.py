@@ -13,6 +13,7 @@ from central.cursors import load_cursor
 from central.database import open_database, reading, writing
 from central.migrations import migrate
 from central.verify import Verification, verify_store
+from invctl.clock import SystemClock
 from invctl.model.stock import StockLevel
 
 if TYPE_CHECKING:
@@ -23,14 +24,19 @@ if TYPE_CHECKING:
     from tests.integration.central.histories import History
 
 
+def set_up(url: str) -> None:
+    engine = open_database(url, clock=SystemClock(), create=True)
+    migrate(engine)
+    with writing(engine) as connection:
+        shards.found(connection)
+        connection.commit()
+    engine.dispose()
+
+
 class HeadOffice:
     def __init__(self, url: str, clock: Clock) -> None:
         self.chance = random.Random(1)
-        self.engine = open_database(url, clock=clock, create=True)
-        migrate(self.engine)
-        with writing(self.engine) as connection:
-            shards.found(connection)
-            connection.commit()
+        self.engine = open_database(url, clock=clock)
         self.fence = self.mint()
 
     def mint(self, holder: str = "central-1") -> str:
