@@ -36,6 +36,8 @@ class MemoryOutbox:
         return self.hashes[seq] if seq < len(self.hashes) else None
 
     def read(self, after_seq: int, events_max: int, bytes_max: int) -> Run:
+        if after_seq >= len(self.hashes):
+            return Run(GENESIS, [], GENESIS)
         bodies: list[bytes] = []
         size = 0
         for body in self.bodies[after_seq : after_seq + min(events_max, self.batch_max)]:
