@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from invctl.clock import parse_time
 from invctl.ledger.adjustments import NOTE_CHARS_MAX
+from invctl.ledger.checks import CLERK_CHARS_MAX
 from invctl.ledger.products import NAME_CHARS_MAX
 from invctl.model import events
 from invctl.model.events import MalformedEventError
@@ -234,8 +235,6 @@ def test_the_largest_numbers_of_a_line_are_read() -> None:
 skus = st.from_regex("[A-Z0-9][A-Z0-9._/+-]{0,63}", fullmatch=True)
 levels = st.integers(-LEVEL_MAX, LEVEL_MAX) | st.sampled_from([LEVEL_MAX, -LEVEL_MAX])
 quantities = st.integers(0, QUANTITY_MAX) | st.just(QUANTITY_MAX)
-# What the envelope leaves room for beside the longest note.
-CLERK_CHARS_MAX = 200
 # What is printable takes at most four bytes, or two where JSON escapes it.
 notes = st.text(st.sampled_from(["\U0001f600", '"', "\\", "a", "\u20ac"]), max_size=NOTE_CHARS_MAX)
 
