@@ -8,8 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 
@@ -62,6 +66,14 @@ def project(tmp_path: Path) -> Path:
     (root / "pyproject.toml").write_text(PYPROJECT)
     (root / "tests" / "test_thing.py").write_text(TEST)
     return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_mypy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let mypy read the standard library once for all of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYPY_CACHE_DIR", str(tmp_path_factory.mktemp("mypy")))
+        yield
 
 
 def run(project: Path, *arguments: str, cwd: Path | None = None) -> tuple[int, list[str], str]:
