@@ -146,14 +146,22 @@ def test_what_has_ended_may_be_stopped_and_killed_again(table: ProcessTable) -> 
     assert [child.wait(20), child.stop(), child.kill()] == [0, 0, 0]
 
 
-def test_all_are_stopped_together_and_the_stubborn_are_killed(table: ProcessTable) -> None:
-    children = [start(table, SLEEPER, "willing"), start(table, STUBBORN, "stubborn")]
+def test_all_are_stopped_together(table: ProcessTable) -> None:
+    children = [start(table, SLEEPER, "one"), start(table, SLEEPER, "two")]
     commands = [said_pid(child.log) for child in children]
     assert table.alive == children
-    table.stop_all(timeout_s=0.5)
-    assert [child.returncode for child in children] == [-signal.SIGTERM, -signal.SIGKILL]
-    assert wait_until(lambda: not any(command.alive() for command in commands), timeout_s=20)
+    table.stop_all(timeout_s=20)
+    assert [child.returncode for child in children] == [-signal.SIGTERM, -signal.SIGTERM]
+    assert not any(command.alive() for command in commands)
     assert table.alive == []
+
+
+def test_those_that_do_not_stop_are_killed_together(table: ProcessTable) -> None:
+    children = [start(table, STUBBORN, "one"), start(table, STUBBORN, "two")]
+    commands = [said_pid(child.log) for child in children]
+    table.stop_all(timeout_s=0.05)
+    assert [child.returncode for child in children] == [-signal.SIGKILL, -signal.SIGKILL]
+    assert wait_until(lambda: not any(command.alive() for command in commands), timeout_s=20)
 
 
 def test_the_state_file_names_the_living(table: ProcessTable) -> None:
