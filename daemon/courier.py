@@ -46,9 +46,11 @@ class Courier:
         self._shipper = Shipper(
             outbox.LedgerOutbox(self._reader), acked_seq=link.acked_seq, chance=chance, now_s=clock.monotonic_s()
         )
-        self._remembered = self._shipper.state
+        # What an earlier run wrote down of central is no longer known.
+        self._remembered: ShipperState | None = None
         self._wake = asyncio.Event()
         self._learnt = asyncio.Event()
+        self._learnt.set()
         asyncio.get_running_loop().add_reader(home.poke_fd, self._poked)
 
     @property

@@ -7,6 +7,7 @@ import secrets
 import signal
 import sys
 import time
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Exit, Option
@@ -25,7 +26,6 @@ from scripts.seed import seed_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from invctl.console.output import Output
     from scripts.chain.broker import Broker
@@ -105,6 +105,9 @@ def demo(
     seconds: Annotated[
         float | None, Option("--seconds", min=1, help="End after so long; headless by default 10, else only with q.")
     ] = None,
+    picture: Annotated[
+        Path | None, Option("--picture", metavar="FILE.svg", help="Save the last screen as a picture.")
+    ] = None,
     keep: Annotated[bool, Option("--keep", help="Keep the run's folder, with its databases and logs.")] = False,
 ) -> None:
     """Run three stores and head office on this machine, live, and prove that nothing was lost.
@@ -124,7 +127,7 @@ def demo(
         since_us, began_s = SystemClock().now_us(), time.monotonic()
         until_s = began_s + (seconds or (float("inf") if live else 10.0))
         if live:
-            _watch(run, broker, stop, until_s)
+            _watch(run, broker, stop, until_s, picture)
         else:
             _wait(run, stop, until_s)
         ran_s = time.monotonic() - began_s
@@ -158,7 +161,7 @@ def _wait(run: Demo, stop: Callable[[], bool], until_s: float) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def _watch(run: Demo, broker: Broker, stop: Callable[[], bool], until_s: float) -> None:
+def _watch(run: Demo, broker: Broker, stop: Callable[[], bool], until_s: float, picture: Path | None) -> None:
     from scripts.chain.screen import Screen  # noqa: PLC0415 - a headless run needs no screen
     from scripts.chain.watch import Watch  # noqa: PLC0415
 
@@ -171,6 +174,8 @@ def _watch(run: Demo, broker: Broker, stop: Callable[[], bool], until_s: float) 
             screen.show(time.monotonic() - began_s, watch.stores, watch.latest)
             if screen.ended(LOOK_EVERY_S):
                 break
+        if picture:
+            screen.save(picture)
     watch.close()
 
 

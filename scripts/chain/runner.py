@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from invctl.clock import SystemClock
 from invctl.errors import UnreachableError
 from invctl.ledger import reads
 from invctl.ledger.ledger import Ledger
@@ -35,6 +36,7 @@ class ChainRunner:
         self.environ = environment(broker.url, namespace, chain)
         self._couriers: dict[str, tuple[Child, Sequence[Path]]] = {}
         self._central: Child | None = None
+        self._since_us = SystemClock().now_us()
 
     def start_central(self) -> None:
         """Found head office's database and start `invcentral`, which admits any store."""
@@ -100,7 +102,7 @@ class ChainRunner:
         return "; ".join(f"{child.name}: {child.log_tail(1)}" for child in children[:4])
 
     def _without_link(self) -> list[str]:
-        return [home.name for home in self._chain.homes() if _link_state(home) != "up"]
+        return [home.name for home in self._chain.homes() if not _is_linked(home, self._since_us)]
 
     def _start(self, name: str, module: str, *arguments: str) -> Child:
         return self._processes.start([sys.executable, "-P", "-m", module, *arguments], name=name, env=self.environ)
@@ -133,6 +135,8 @@ def _pending(home: Path) -> int:
     return status.head_seq - status.link.acked_seq
 
 
-def _link_state(home: Path) -> str:
+def _is_linked(home: Path, since_us: int) -> bool:
+    """Say whether central has answered a store in this run: what an earlier run wrote down is no answer."""
     with Ledger.open(home) as ledger:
-        return reads.link(ledger).state
+        link = reads.link(ledger)
+    return link.state == "up" and link.acked_us >= since_us

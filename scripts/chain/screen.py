@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import select
 import sys
 import termios
 import tty
 from typing import TYPE_CHECKING
 
-from central.cli.words import describe
 from rich import box
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,8 +17,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from central.cli.words import describe
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from typing import Self
 
     from rich.console import RenderableType
@@ -36,6 +39,7 @@ class Screen:
         """Keep what stands at the top and at the bottom."""
         self._title = title
         self._hints = hints
+        self._shown: RenderableType = ""
         self._live = Live(console=Console(), screen=True, auto_refresh=False)
 
     def __enter__(self) -> Self:
@@ -53,28 +57,30 @@ class Screen:
         colours = {store.store: COLOURS[index % len(COLOURS)] for index, store in enumerate(stores)}
         width, height = self._live.console.size
         rows = max(height - len(stores) - len(self._hints) - 13, 3)
-        self._live.update(
-            Group(
-                Text(f" {self._title}", style="bold"),
-                Text(
-                    f" {int(elapsed_s) // 60:02d}:{int(elapsed_s) % 60:02d} running, q ends it and prints the proof\n",
-                    "dim",
-                ),
-                Panel(
-                    stores_table(stores, colours), title="Stores and head office", title_align="left", box=box.ROUNDED
-                ),
-                Panel(
-                    events_table(list(latest)[-rows:], colours, width - 6),
-                    title="Latest at head office",
-                    title_align="left",
-                    box=box.ROUNDED,
-                ),
-                # Without a frame, so that it can be copied.
-                Text(" In a second terminal", style="bold"),
-                Text("\n".join(f"   {hint}" for hint in self._hints)),
+        self._shown = Group(
+            Text(f" {self._title}", style="bold"),
+            Text(
+                f" {int(elapsed_s) // 60:02d}:{int(elapsed_s) % 60:02d} running, q ends it and prints the proof\n",
+                "dim",
             ),
-            refresh=True,
+            Panel(stores_table(stores, colours), title="Stores and head office", title_align="left", box=box.ROUNDED),
+            Panel(
+                events_table(list(latest)[-rows:], colours, width - 6),
+                title="Latest at head office",
+                title_align="left",
+                box=box.ROUNDED,
+            ),
+            # Without a frame, so that it can be copied.
+            Text(" In a second terminal", style="bold"),
+            Text("\n".join(f"   {hint}" for hint in self._hints)),
         )
+        self._live.update(self._shown, refresh=True)
+
+    def save(self, path: Path) -> None:
+        """Write what was shown last as a picture (SVG)."""
+        console = Console(record=True, width=self._live.console.width, file=io.StringIO())
+        console.print(self._shown)
+        console.save_svg(str(path), title="scripts/demo")
 
     def ended(self, timeout_s: float) -> bool:
         """Wait for a key. Says whether it was q."""
