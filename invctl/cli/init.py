@@ -62,7 +62,7 @@ def init(
 
     For example:
 
-        invctl init downtown --name 'Tech Store Downtown' --timezone America/New_York
+        invctl init downtown --name Downtown --timezone America/New_York
     """
     folder, zone = home(ctx), timezone or machine_timezone()
     try:

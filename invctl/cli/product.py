@@ -9,6 +9,7 @@ from invctl.cli.holding import tell_replay
 from invctl.cli.money import format_price, parse_price, price_column
 from invctl.cli.origin import origin
 from invctl.cli.parameters import Clerk, RequestId, Sku
+from invctl.cli.stock import as_record
 from invctl.console.command import output
 from invctl.console.output import Column, Output
 from invctl.errors import InvalidValueError
@@ -105,7 +106,7 @@ def show(ctx: Context, sku: Sku) -> None:
         *_named(row._asdict(), currency),
         f"\n{row.on_hand} on hand, {row.reserved} reserved, {row.available} available",
     ]
-    output(ctx).result({**row._asdict(), "currency": currency, "as_of_seq": seq}, message=message, ident=row.sku)
+    output(ctx).result(as_record(row, currency, seq), message=message, ident=row.sku)
 
 
 def _tell(out: Output, receipt: Receipt, record: dict[str, Any], did: str) -> None:

@@ -1,5 +1,7 @@
 """`invctl stock`."""
 
+from typing import Any
+
 from typer import Context
 
 from invctl.cli.command import open_ledger
@@ -8,6 +10,7 @@ from invctl.cli.parameters import AnySku
 from invctl.console.command import output
 from invctl.console.output import Column
 from invctl.ledger import reads
+from invctl.ledger.reads import StockRow
 
 
 def stock(ctx: Context, sku: AnySku = None) -> None:
@@ -34,6 +37,12 @@ def stock(ctx: Context, sku: AnySku = None) -> None:
         Column("version", in_table=False),
         Column("as_of_seq", in_table=False),
     ]
-    records = [{**row._asdict(), "currency": currency, "as_of_seq": seq} for row in rows]
     empty = "no products yet: `invctl product add SKU --name NAME` adds one"
-    output(ctx).rows(columns, records, empty=empty)
+    output(ctx).rows(columns, [as_record(row, currency, seq) for row in rows], empty=empty)
+
+
+def as_record(row: StockRow, currency: str, seq: int) -> dict[str, Any]:
+    """Return a level as a JSON value."""
+    levels = row._asdict()
+    product = {"sku": levels.pop("sku"), "name": levels.pop("name"), "price": levels.pop("price")}
+    return {**product, "currency": currency, **levels, "as_of_seq": seq}

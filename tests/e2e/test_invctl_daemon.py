@@ -1,0 +1,124 @@
+"""The daemon, as its store's clerk starts, asks and ends it. No broker runs, and none is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from invctl.cli.invd import running
+from invctl.settings import CONFIG_FILE, LOG_FILE, RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.clerk import Clerk
+
+pytestmark = pytest.mark.cli
+
+
+@pytest.fixture
+def at_home(clerk: Clerk) -> Iterator[Clerk]:
+    """A clerk whose daemon, if there is one, ends with the test."""
+    yield clerk
+    invd = running(clerk.home)
+    if invd is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(invd.pid, signal.SIGKILL)
+
+
+def test_start_status_logs_stop(at_home: Clerk) -> None:
+    clerk = at_home
+    assert clerk("daemon", "status").out == "not running: `invctl daemon start` starts it\n"
+
+    started = clerk.process("daemon", "start", "-o", "json").json
+    assert (started["running"], started["changed"]) == (True, True)
+    pid = started["pid"]
+    assert running(clerk.home) is not None
+    # Detached: neither Ctrl-C nor the end of the terminal reaches it.
+    assert os.getsid(pid) == pid
+
+    again = clerk.process("daemon", "start", "-o", "json").json
+    assert (again["pid"], again["changed"]) == (pid, False)
+
+    status = clerk("daemon", "status", "-o", "json").json
+    assert status.pop("since") == started["since"]
+    assert status == {"running": True, "pid": pid, "broker": "redis 127.0.0.1:1", "connected": False}
+    whole = clerk("status", "-o", "json").json
+    assert (whole["daemon"]["pid"], whole["link"], whole["pending_events"]) == (pid, "unknown", 6)
+    assert f"pid {pid}, cannot reach redis 127.0.0.1:1" in clerk("status").out
+
+    actions = [record["action"] for record in map(json.loads, clerk("daemon", "logs", "-o", "ndjson").out.splitlines())]
+    assert "daemon.started" in actions
+    assert "daemon.started" in clerk("daemon", "logs").out
+
+    stopped = clerk("daemon", "stop", "-o", "json").json
+    assert (stopped["running"], stopped["changed"]) == (False, True)
+    assert running(clerk.home) is None
+    assert clerk("daemon", "stop").out == "the daemon was not running\n"
+
+
+@pytest.mark.fault_tolerance
+def test_one_that_was_killed_is_not_taken_for_running_and_can_be_started_again(at_home: Clerk) -> None:
+    clerk = at_home
+    pid = clerk.process("daemon", "start", "-o", "json").json["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_until_gone(pid)
+    assert clerk("daemon", "status", "-q").out == ""
+    assert clerk("status", "-o", "json").json["reason"] == "no daemon runs"
+    assert clerk.process("daemon", "start", "-o", "json").json["changed"] is True
+
+
+def wait_until_gone(pid: int) -> None:
+    """Wait until a process that is not our child has ended."""
+    fd = os.pidfd_open(pid)
+    try:
+        assert select.select([fd], [], [], 30)[0]
+    finally:
+        os.close(fd)
+
+
+def test_one_that_ends_at_once_is_told_with_its_reason(at_home: Clerk) -> None:
+    clerk = at_home
+    (clerk.home / CONFIG_FILE).write_text("redis_url = \n")
+    done = clerk.process("daemon", "start", "-o", "json", env={"INVCTL_REDIS_URL": ""})
+    assert done.code == 7
+    assert done.error["message"].startswith("the daemon ended at once: ")
+    assert "config.toml is not TOML" in done.error["message"]
+    assert running(clerk.home) is None
+    assert "config.toml is not TOML" in clerk("daemon", "logs").out
+
+
+def test_what_lies_in_the_folder_is_not_taken_for_the_daemon(at_home: Clerk) -> None:
+    clerk = at_home
+    (clerk.home / "daemon.py").write_text("raise SystemExit('not this')")
+    assert clerk.process("daemon", "start", "-o", "json").json["running"] is True
+
+
+def test_sync_waits_for_a_daemon_that_runs_and_says_how_the_link_is(at_home: Clerk) -> None:
+    clerk = at_home
+    clerk.process("daemon", "start")
+    done = clerk("sync", "--wait", "--timeout", "0s", "-o", "json")
+    assert done.code == 7
+    assert done.error["message"] == "time ran out with 6 events not acknowledged"
+    assert done.error["hint"] == "the link is silent: head office has never answered"
+
+
+def test_a_log_that_has_grown_large_is_turned_over(at_home: Clerk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from invctl.cli import daemon
+
+    log = at_home.home / RUN / LOG_FILE
+    log.parent.mkdir()
+    log.write_text("old\n" * 10)
+    monkeypatch.setattr(daemon, "LOG_BYTES_MAX", 40)
+    daemon._turn_over(log)
+    assert log.exists()
+    monkeypatch.setattr(daemon, "LOG_BYTES_MAX", 39)
+    daemon._turn_over(log)
+    assert not log.exists()
+    assert (log.parent / "invd.log.1").read_text() == "old\n" * 10

@@ -1,0 +1,250 @@
+"""The names and forms that scripts rely on: frozen here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.e2e.clerk import Clerk
+
+pytestmark = pytest.mark.cli
+
+RESERVATION = ["reservation", "status", "order", "clerk", "created_at", "expires_at", "ended_at", "seq", "lines"]
+LINE = ["sku", "quantity", "confirmed", "released"]
+ADJUSTED = [
+    *("sku", "change", "reason", "note", "clerk", "on_hand", "reserved", "available", "version", "seq", "replayed")
+]
+HISTORY = [
+    *("seq", "time", "event", "sku", "on_hand_change", "reserved_change", "on_hand", "reserved", "reservation"),
+    *("reason", "order", "clerk", "note"),
+]
+STOCK = ["sku", "name", "price", "currency", "on_hand", "reserved", "available", "version", "as_of_seq"]
+DAEMON = ["running", "pid", "since", "broker", "connected"]
+
+RESULTS = {
+    "reserve LAPTOP-001": [*RESERVATION, "replayed"],
+    "confirm KEY": [*RESERVATION, "replayed"],
+    "cancel KEY": [*RESERVATION, "replayed"],
+    "extend KEY": [*RESERVATION, "replayed"],
+    "show KEY": [*RESERVATION, "history"],
+    "receive MOUSE-001 5": ADJUSTED,
+    "adjust MOUSE-001 -1 --reason damaged": ADJUSTED,
+    "product add CABLE-001 --name Cable": ["sku", "name", "price", "currency", "seq", "replayed"],
+    "product edit MOUSE-001 --price 75": ["sku", "name", "price", "currency", "seq", "replayed"],
+    "product show MOUSE-001": STOCK,
+    "init uptown --home NEW": ["store", "name", "currency", "timezone", "epoch", "home", "seq"],
+    "status": [
+        *("store", "name", "currency", "timezone", "epoch", "home", "head_seq", "last_event_at", "products"),
+        *("open_reservations", "acked_seq", "acked_at", "pending_events", "oldest_pending_age_s", "link", "reason"),
+        *("suspects", "daemon"),
+    ],
+    "verify": ["store", "events", "head_hash", "skus", "reservations", "findings", "sound"],
+    "sync": ["store", "head_seq", "acked_seq", "pending_events", "waited_s"],
+    "daemon status": DAEMON,
+    "daemon stop": [*DAEMON, "changed"],
+}
+LISTS = {
+    "stock": STOCK,
+    "stock MOUSE-001": STOCK,
+    "product list": ["sku", "name", "price", "currency"],
+    "reservations": RESERVATION,
+    "history": HISTORY,
+    "history MOUSE-001": HISTORY,
+}
+IDS = {
+    "reserve LAPTOP-001": None,
+    "confirm KEY": "{key}",
+    "cancel KEY": "{key}",
+    "extend KEY": "{key}",
+    "show KEY": "{key}",
+    "receive MOUSE-001 5": "MOUSE-001",
+    "adjust MOUSE-001 -1 --reason damaged": "MOUSE-001",
+    "product add CABLE-001 --name Cable": "CABLE-001",
+    "product edit MOUSE-001 --price 75": "MOUSE-001",
+    "product show MOUSE-001": "MOUSE-001",
+    "init uptown --home NEW": "uptown",
+    "status": "downtown",
+    "verify": "downtown",
+    "sync": "0",
+    "daemon status": "",
+    "daemon stop": "",
+    "stock": "KEYBOARD-001 LAPTOP-001 MOUSE-001",
+    "stock MOUSE-001": "MOUSE-001",
+    "product list": "KEYBOARD-001 LAPTOP-001 MOUSE-001",
+    "reservations": "{key}",
+    "history": "1 2 3 4 5 6 7",
+    "history MOUSE-001": "3 7",
+}
+
+
+@pytest.fixture
+def call(clerk: Clerk) -> Any:
+    """Run a command in which KEY stands for an open reservation, and NEW for a folder that is not there yet."""
+    key = clerk("reserve", "MOUSE-001=2", "--order", "A-17", "-q").out.strip()
+
+    def run(command: str, *options: str) -> tuple[str, str]:
+        places = {"KEY": key, "NEW": str(clerk.home.parent / "new")}
+        done = clerk(*(places.get(word, word) for word in command.split()), *options)
+        assert done.code == 0, done.err
+        return done.out, key
+
+    return run
+
+
+@pytest.mark.parametrize(("command", "names"), RESULTS.items())
+def test_a_result_in_json_is_one_line_with_these_names(call: Any, command: str, names: list[str]) -> None:
+    (line,) = call(command, "-o", "json")[0].splitlines()
+    assert list(json.loads(line)) == names
+
+
+@pytest.mark.parametrize(("command", "names"), LISTS.items())
+def test_a_list_in_json_is_one_line_in_ndjson_a_line_each_in_csv_has_a_head(
+    call: Any, command: str, names: list[str]
+) -> None:
+    (line,) = call(command, "-o", "json")[0].splitlines()
+    records = json.loads(line)
+    assert records
+    assert all(list(record) == names for record in records)
+    assert [json.loads(each) for each in call(command, "-o", "ndjson")[0].splitlines()] == records
+    head, *rows = csv.reader(io.StringIO(call(command, "-o", "csv")[0]))
+    assert head == names
+    assert rows == [[_cell(value) for value in record.values()] for record in records]
+
+
+@pytest.mark.parametrize("command", IDS)
+def test_quiet_prints_the_bare_id(call: Any, command: str) -> None:
+    out, key = call(command, "-q")
+    wanted = IDS[command]
+    if wanted is None:
+        assert out.startswith("R-")
+    else:
+        assert out.split() == wanted.format(key=key).split()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def test_every_command_is_held_to_its_form() -> None:
+    from invctl.cli.app import commands
+    from invctl.console.lazy import Family
+
+    names = {
+        f"{name} {sub}" if sub else name
+        for name, entry in commands().items()
+        for sub in (entry.commands if isinstance(entry, Family) else [""])
+    }
+    held = {" ".join(command.split()[: 2 if command.split()[0] in ("product", "daemon") else 1]) for command in IDS}
+    # These two need a daemon that runs: see test_invctl_daemon.
+    assert names - held == {"daemon start", "daemon logs"}
+    assert IDS.keys() == RESULTS.keys() | LISTS.keys()
+
+
+class TestValues:
+    def test_a_reservation(self, clerk: Clerk) -> None:
+        record = clerk("reserve", "MOUSE-001=2", "LAPTOP-001", "--for", "90s", "--clerk", "ana", "-o", "json").json
+        assert record["lines"] == [
+            {"sku": "LAPTOP-001", "quantity": 1, "confirmed": 0, "released": 0},
+            {"sku": "MOUSE-001", "quantity": 2, "confirmed": 0, "released": 0},
+        ]
+        assert (record["status"], record["order"], record["clerk"], record["seq"]) == ("pending", None, "ana", 7)
+        assert record["ended_at"] is None
+        assert record["created_at"] < record["expires_at"]
+        assert record["expires_at"].endswith("Z")
+
+    def test_a_level(self, clerk: Clerk) -> None:
+        clerk("reserve", "MOUSE-001=2")
+        assert clerk("stock", "mouse-001", "-o", "json").json == [
+            {
+                "sku": "MOUSE-001",
+                "name": "Mouse",
+                "price": 8000,
+                "on_hand": 10,
+                "reserved": 2,
+                "available": 8,
+                "version": 2,
+                "currency": "USD",
+                "as_of_seq": 7,
+            }
+        ]
+
+    def test_an_adjustment(self, clerk: Clerk) -> None:
+        clerk("reserve", "MOUSE-001=2")
+        done = clerk("adjust", "MOUSE-001", "-3", "--reason", "cycle_count", "--note", "shelf 4", "-o", "json")
+        assert done.json == {
+            "sku": "MOUSE-001",
+            "change": -3,
+            "reason": "cycle_count",
+            "note": "shelf 4",
+            "clerk": None,
+            "on_hand": 7,
+            "reserved": 2,
+            "available": 5,
+            "version": 3,
+            "seq": 8,
+            "replayed": False,
+        }
+
+    def test_a_line_of_history(self, clerk: Clerk) -> None:
+        key = clerk("reserve", "MOUSE-001=2", "--order", "A-17", "--clerk", "ana", "-q").out.strip()
+        (row,) = clerk("history", "MOUSE-001", "--limit", "1", "-o", "json").json
+        assert row.pop("time").endswith("Z")
+        assert row == {
+            "seq": 7,
+            "event": "reservation.created",
+            "sku": "MOUSE-001",
+            "on_hand_change": 0,
+            "reserved_change": 2,
+            "on_hand": 10,
+            "reserved": 2,
+            "reservation": key,
+            "reason": None,
+            "order": "A-17",
+            "clerk": "ana",
+            "note": None,
+        }
+
+    def test_nothing_is_an_empty_array(self, clerk: Clerk) -> None:
+        assert clerk("reservations", "-o", "json").out == "[]\n"
+        assert clerk("reservations", "-o", "ndjson").out == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "heads"),
+    [
+        ("stock", ["SKU", "Name", "Price USD", "On hand", "Reserved", "Available"]),
+        ("product list", ["SKU", "Name", "Price USD"]),
+        ("reservations", ["Reservation", "Until", "Left", "Items", "Order", "Clerk"]),
+        ("reservations --all", ["Reservation", "Status", "Until", "Left", "Items", "Order", "Clerk"]),
+        ("history", ["Seq", "Time", "Event", "SKU", "On hand", "Reserved", "About"]),
+        ("history MOUSE-001", ["Seq", "Time", "Event", "On hand", "Reserved", "About"]),
+    ],
+)
+def test_the_heads_of_tables(call: Any, command: str, heads: list[str]) -> None:
+    assert re.split(r"\s{2,}", call(command)[0].splitlines()[0].rstrip()) == heads
+
+
+def test_history_tells_levels_with_their_change(clerk: Clerk) -> None:
+    key = clerk("reserve", "MOUSE-001=2", "--order", "A-17", "--clerk", "ana", "-q").out.strip()
+    clerk("adjust", "MOUSE-001", "-1", "--reason", "cycle_count", "--note", "shelf 4")
+    rows = [re.split(r"\s{2,}", line.strip()) for line in clerk("history", "MOUSE-001").out.splitlines()[2:]]
+    assert [[seq, *told] for seq, _, *told in rows] == [
+        ["3", "received", "10 (+10)", "0"],
+        ["7", "reserved", "10", "2 (+2)", f"{key}, order A-17, by ana"],
+        ["8", "cycle count", "9 (-1)", "2", "shelf 4"],
+    ]
+
+
+def test_prices_are_told_in_the_currency_of_the_store(clerk: Clerk) -> None:
+    clerk("product", "edit", "MOUSE-001", "--price", "1299.5")
+    assert clerk("product", "show", "MOUSE-001").out.splitlines()[0] == "MOUSE-001 (Mouse, 1299.50 USD)"
+    rows = clerk("product", "list").out.splitlines()[2:]
+    assert [row.split()[-1] for row in rows] == ["80.00", "80.00", "1299.50"]

@@ -1,0 +1,279 @@
+"""What a clerk relies on at the counter."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from invctl.ledger import reservations
+from invctl.ledger.ledger import Ledger
+from tests.e2e.clerk import hold_in_the_past
+
+if TYPE_CHECKING:
+    from tests.e2e.clerk import Clerk
+
+pytestmark = [pytest.mark.business, pytest.mark.cli]
+
+ID = r"R-[0-9A-HJKMNP-TV-Z]{6}"
+# With the date where it is another day.
+TIME = r"(?:\d{4}-\d\d-\d\d )?\d\d:\d\d(?::\d\d)?"
+
+
+def reserve(clerk: Clerk, *argv: str) -> str:
+    done = clerk("reserve", *argv, "-q")
+    assert done.code == 0
+    return done.out.strip()
+
+
+def test_a_sale_as_a_person_reads_it(clerk: Clerk) -> None:
+    done = clerk("reserve", "mouse-001=2", "LAPTOP-001", "--order", "A-17", "--clerk", "ana")
+    told = re.fullmatch(rf"({ID}) holds 1 LAPTOP-001, 2 MOUSE-001 until {TIME} \(30 min\) for order A-17\n", done.out)
+    assert told
+    assert (done.code, done.err) == (0, "")
+    key = told[1]
+    assert re.fullmatch(
+        rf"{key} holds .* until {TIME} \(1 day 1 h\) for order A-17\n", clerk("extend", key, "--for", "25h").out
+    )
+    done = clerk("confirm", key)
+    assert (done.code, done.out, done.err) == (
+        0,
+        f"{key} confirmed for order A-17: sold 1 LAPTOP-001, 2 MOUSE-001\n",
+        "",
+    )
+    story = clerk("show", key).out.splitlines()
+    assert story[0] == f"{key} confirmed for order A-17: sold 1 LAPTOP-001, 2 MOUSE-001"
+    assert [re.sub(rf"^{TIME}  ", "", line) for line in story[1:]] == [
+        "reserved by ana: 1 LAPTOP-001, 2 MOUSE-001  (event 7)",
+        "extended  (event 8)",
+        "confirmed: 1 LAPTOP-001 sold, 2 MOUSE-001 sold  (event 9)",
+    ]
+    assert clerk.stock("MOUSE-001") == (8, 0, 8)
+
+
+def test_the_same_sku_twice_is_summed(clerk: Clerk) -> None:
+    lines = clerk("reserve", "MOUSE-001", "mouse-001=3", "-o", "json").json["lines"]
+    assert [(line["sku"], line["quantity"]) for line in lines] == [("MOUSE-001", 4)]
+
+
+def test_all_lines_or_none(clerk: Clerk) -> None:
+    done = clerk("reserve", "MOUSE-001=2", "LAPTOP-001=4")
+    assert done.code == 4
+    assert clerk.stock("MOUSE-001") == (10, 0, 10)
+    assert clerk("reservations", "--all", "-o", "json").json == []
+
+
+def test_every_short_line_says_what_there_is_and_who_holds_it(clerk: Clerk) -> None:
+    first = reserve(clerk, "MOUSE-001=6", "--order", "A-17", "--clerk", "ana", "--for", "10m")
+    second = reserve(clerk, "MOUSE-001=2", "LAPTOP-001=2")
+    wanted = ("reserve", "MOUSE-001=3", "KEYBOARD-001", "LAPTOP-001=9")
+    done = clerk(*wanted)
+    assert (done.code, done.out) == (4, "")
+    *told, hint = done.err.splitlines()
+    assert told == [
+        "error: not enough stock",
+        "  KEYBOARD-001  1 wanted, 0 available: 0 on hand, 0 reserved",
+        f"  LAPTOP-001    9 wanted, 1 available: 3 on hand, 2 reserved by {second} (2)",
+        f"  MOUSE-001     3 wanted, 2 available: 10 on hand, 8 reserved by {first} (6), {second} (2)",
+    ]
+    assert re.fullmatch(rf"hint: {first} expires next, at {TIME} \(in 9 min\); `invctl reservations` has all", hint)
+
+    said = clerk(*wanted, "-o", "json").error
+    assert said["error"] == "not_enough_stock"
+    keyboard, laptop, mouse = said["lines"]
+    assert keyboard == {
+        "sku": "KEYBOARD-001",
+        "requested": 1,
+        "on_hand": 0,
+        "reserved": 0,
+        "available": 0,
+        "held_by": [],
+        "held_by_more": False,
+    }
+    assert [holder["reservation"] for holder in laptop["held_by"]] == [second]
+    first_holder, second_holder = mouse["held_by"]
+    assert first_holder.pop("expires_at") < second_holder.pop("expires_at")
+    assert first_holder == {"reservation": first, "quantity": 6, "order": "A-17", "clerk": "ana"}
+    assert second_holder == {"reservation": second, "quantity": 2, "order": None, "clerk": None}
+
+
+def test_stock_that_is_reserved_cannot_be_adjusted_away(clerk: Clerk) -> None:
+    reserve(clerk, "MOUSE-001=9")
+    done = clerk("adjust", "MOUSE-001", "-2", "--reason", "damaged")
+    assert done.code == 4
+    assert "2 wanted, 1 available: 10 on hand, 9 reserved" in done.err
+
+
+def test_part_of_a_reservation_is_sold_and_the_rest_released(clerk: Clerk) -> None:
+    key = reserve(clerk, "MOUSE-001=5", "LAPTOP-001=2")
+    done = clerk("confirm", key, "MOUSE-001=1", "MOUSE-001=2")
+    assert done.out == f"{key} confirmed: sold 3 MOUSE-001; released 2 LAPTOP-001, 2 MOUSE-001\n"
+    assert clerk.stock("MOUSE-001") == (7, 0, 7)
+    assert clerk.stock("LAPTOP-001") == (3, 0, 3)
+    (line,) = [line for line in clerk("show", key, "-o", "json").json["lines"] if line["sku"] == "MOUSE-001"]
+    assert line == {"sku": "MOUSE-001", "quantity": 5, "confirmed": 3, "released": 2}
+
+
+@pytest.mark.parametrize(
+    ("parts", "code"), [(["MOUSE-001=6"], 2), (["KEYBOARD-001=1"], 3), (["MOUSE-001"], 2), (["MOUSE-001=0"], 2)]
+)
+def test_a_part_that_is_not_one_confirms_nothing(clerk: Clerk, parts: list[str], code: int) -> None:
+    key = reserve(clerk, "MOUSE-001=5")
+    assert clerk("confirm", key, *parts).code == code
+    assert clerk.stock("MOUSE-001") == (10, 5, 5)
+
+
+def test_cancel_releases_all(clerk: Clerk) -> None:
+    key = reserve(clerk, "MOUSE-001=5")
+    assert clerk("cancel", key).out == f"{key} cancelled: released 5 MOUSE-001\n"
+    assert clerk.stock("MOUSE-001") == (10, 0, 10)
+
+
+@pytest.mark.parametrize("again", ["confirm", "cancel", "extend"])
+def test_a_second_end_is_told_which_was_first(clerk: Clerk, again: str) -> None:
+    key = reserve(clerk, "MOUSE-001")
+    clerk("cancel", key)
+    done = clerk(again, key)
+    assert done.code == 5
+    told = rf"error: {key} was cancelled at {TIME}\nhint: `invctl show {key}` tells its story\n"
+    assert re.fullmatch(told, done.err)
+    said = clerk(again, key, "-o", "json").error
+    assert (said["error"], said["reservation"], said["status"]) == ("wrong_state", key, "cancelled")
+
+
+def test_what_is_due_counts_as_ended_before_anybody_swept_it(clerk: Clerk) -> None:
+    key = hold_in_the_past(clerk.home, MOUSE=7)
+    assert clerk.stock("MOUSE-001") == (10, 0, 10)
+    assert clerk("reservations").err == "no open reservations\n"
+    assert clerk("reservations", "--status", "expired", "-q").out == f"{key}\n"
+    assert clerk("show", key).out.startswith(f"{key} expired: released 7 MOUSE-001\n")
+    # All of that wrote nothing; the refusal of a sale records the expiry.
+    assert "reservation.expired" not in clerk("history", "-o", "csv").out
+    done = clerk("confirm", key)
+    assert done.code == 5
+    assert re.fullmatch(rf"error: {key} expired at {TIME}, 59 min ago\nhint: reserve again\n", done.err)
+    assert "reservation.expired" in clerk("history", "-o", "csv").out
+    assert clerk.stock("MOUSE-001") == (10, 0, 10)
+
+
+def test_what_was_held_too_long_is_there_for_the_next_customer(clerk: Clerk) -> None:
+    hold_in_the_past(clerk.home, MOUSE=7)
+    assert clerk("reserve", "MOUSE-001=10").code == 0
+
+
+class TestRequestIds:
+    def test_the_same_request_again_gives_the_first_outcome_again(self, clerk: Clerk) -> None:
+        request = ("reserve", "MOUSE-001=2", "--request-id", "till-3/0815")
+        first, again = clerk(*request, "-o", "json").json, clerk(*request, "-o", "json").json
+        assert (first.pop("replayed"), again.pop("replayed")) == (False, True)
+        assert first == again
+        assert clerk.stock("MOUSE-001") == (10, 2, 8)
+
+    def test_a_person_is_told(self, clerk: Clerk) -> None:
+        request = ("receive", "MOUSE-001", "2", "--request-id", "r1")
+        assert clerk(*request).err == ""
+        done = clerk(*request)
+        assert done.out == "MOUSE-001 +2 received: 12 on hand, 12 available\n"
+        assert done.err == "note: this request was carried out before; nothing was done again\n"
+        assert clerk(*request, "-q").err == ""
+
+    def test_what_became_of_a_reservation_since_does_not_change_the_first_outcome(self, clerk: Clerk) -> None:
+        request = ("reserve", "MOUSE-001=2", "--clerk", "ana", "--request-id", "r1", "-o", "json")
+        first = clerk(*request).json
+        clerk("cancel", first["reservation"])
+        assert clerk(*request).json == {**first, "replayed": True}
+
+    def test_a_refusal_is_the_first_outcome_too(self, clerk: Clerk) -> None:
+        request = ("reserve", "LAPTOP-001=4", "--request-id", "r1", "-o", "json")
+        first = clerk(*request)
+        clerk("receive", "LAPTOP-001", "10")
+        assert clerk(*request) == first
+
+    def test_another_request_under_the_same_id_is_refused(self, clerk: Clerk) -> None:
+        clerk("reserve", "MOUSE-001=2", "--request-id", "r1")
+        done = clerk("reserve", "MOUSE-001=3", "--request-id", "r1", "-o", "json")
+        assert (done.code, done.error["error"], done.error["request_id"]) == (9, "request_reused", "r1")
+        assert clerk.stock("MOUSE-001") == (10, 2, 8)
+
+
+class TestPrefixes:
+    def test_the_beginning_of_an_open_one(self, clerk: Clerk) -> None:
+        key = reserve(clerk, "MOUSE-001")
+        for typed in (key[2:6], key[:5].lower()):
+            assert clerk("show", typed, "-q").out == f"{key}\n"
+        assert clerk("confirm", key[:6]).code == 0
+        # Once it has ended, its beginning no longer finds it.
+        assert clerk("cancel", key[:6]).code == 3
+        assert clerk("cancel", key).code == 5
+
+    def test_one_that_fits_several_ends_none(self, clerk: Clerk) -> None:
+        # All ids begin alike.
+        chance = Draws([1, 2, 3, 4, 5, 1, 2, 3, 4, 6])
+        with Ledger.open(clerk.home, chance=chance) as ledger:
+            keys = [reservations.reserve(ledger, {"MOUSE-001": 1}).event.data["reservation"] for _ in range(2)]
+        done = clerk("cancel", keys[0][:6])
+        assert done.code == 2
+        assert all(key in done.err for key in keys)
+        assert clerk("reservations", "-q").out.split() == keys
+
+    def test_a_mistyped_character_is_told(self, clerk: Clerk) -> None:
+        key = reserve(clerk, "MOUSE-001")
+        wrong = key[:-1] + ("0" if key[-1] != "0" else "1")
+        done = clerk("confirm", wrong)
+        assert done.code == 3
+        assert "a character was mistyped" in done.err
+
+
+class Draws:
+    """Chance that is known where a reservation's id is drawn."""
+
+    def __init__(self, fives: list[int]) -> None:
+        self._fives = itertools.cycle(fives)
+        self._others = random.Random(1)
+
+    def getrandbits(self, k: int, /) -> int:
+        return next(self._fives) if k == 5 else self._others.getrandbits(k)
+
+
+def test_the_clerk_of_the_environment_and_the_one_that_is_named(clerk: Clerk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INVCTL_CLERK", "ana")
+    assert clerk("reserve", "MOUSE-001", "-o", "json").json["clerk"] == "ana"
+    key = clerk("reserve", "MOUSE-001", "--clerk", "ben", "-o", "json").json["reservation"]
+    # A reservation is that of the clerk who opened it, whoever ends it.
+    assert clerk("confirm", key, "-o", "json").json["clerk"] == "ben"
+    assert [row["clerk"] for row in clerk("show", key, "-o", "json").json["history"]] == ["ben", "ana"]
+
+
+def test_reservations_are_found_by_status_item_and_order(clerk: Clerk) -> None:
+    later = reserve(clerk, "MOUSE-001", "--order", "A-1")
+    sooner = reserve(clerk, "LAPTOP-001", "--for", "10m")
+    sold = reserve(clerk, "MOUSE-001", "LAPTOP-001", "--order", "A-1")
+    clerk("confirm", sold)
+    found = {
+        argv: clerk("reservations", *argv.split(), "-q").out.split()
+        for argv in ("", "--all", "--status confirmed", "--sku LAPTOP-001", "--order A-1", "--all --order A-1")
+    }
+    assert found == {
+        "": [sooner, later],
+        "--all": [sold, sooner, later],
+        "--status confirmed": [sold],
+        "--sku LAPTOP-001": [sooner],
+        "--order A-1": [later],
+        "--all --order A-1": [sold, later],
+    }
+    done = clerk("reservations", "--limit", "1")
+    assert done.err == "there may be more than these 1: see --limit\n"
+
+
+def test_a_person_reads_what_was_sold(clerk: Clerk) -> None:
+    key = reserve(clerk, "MOUSE-001=3", "LAPTOP-001", "--order", "A-1", "--clerk", "ana")
+    head, _, row = clerk("reservations").out.splitlines()
+    assert head.split() == ["Reservation", "Until", "Left", "Items", "Order", "Clerk"]
+    assert row.split()[:1] + row.split()[-8:] == [key, "29", "min", "1", "LAPTOP-001,", "3", "MOUSE-001", "A-1", "ana"]
+    clerk("confirm", key, "MOUSE-001=2", "LAPTOP-001=1")
+    row = clerk("reservations", "--all").out.splitlines()[-1]
+    assert "confirmed" in row
+    assert "1 LAPTOP-001, 2 of 3 MOUSE-001" in row

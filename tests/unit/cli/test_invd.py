@@ -1,0 +1,92 @@
+"""Whether a daemon runs, as its files tell."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from invctl.cli import invd
+from invctl.cli.link import _REFUSED, in_words
+from invctl.ledger.reads import LinkRow
+from invctl.settings import LOCK_FILE, PID_FILE, RUN, STATUS_FILE
+from invctl.sync import frames
+from invctl.sync.shipper import Link
+
+pytestmark = pytest.mark.cli
+
+SAID = {"pid": 4711, "since": "2026-11-24T09:00:00.000000Z", "broker": "redis here:1", "connected": True}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / RUN).mkdir()
+    (tmp_path / RUN / LOCK_FILE).touch()
+    (tmp_path / RUN / PID_FILE).write_text("4711\n")
+    (tmp_path / RUN / STATUS_FILE).write_text(json.dumps(SAID))
+    return tmp_path
+
+
+@pytest.fixture
+def held(home: Path) -> Iterator[Path]:
+    """A folder whose lock is held, as by a daemon."""
+    with (home / RUN / LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield home
+
+
+def test_one_that_runs(held: Path) -> None:
+    assert invd.as_record(invd.running(held)) == {"running": True, **SAID}
+
+
+def test_a_pid_without_its_lock_is_what_a_killed_one_left(home: Path) -> None:
+    assert invd.running(home) is None
+    assert invd.as_record(None) == {"running": False, "pid": None, "since": None, "broker": None, "connected": None}
+
+
+def test_nothing_at_all(tmp_path: Path) -> None:
+    assert invd.running(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "-1", "1"])
+def test_a_pid_that_would_mean_others(held: Path, text: str) -> None:
+    (held / RUN / PID_FILE).write_text(text)
+    assert invd.running(held) is None
+
+
+def test_no_lock_is_tried_before_there_is_a_pid(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / RUN / PID_FILE).unlink()
+    monkeypatch.setattr(fcntl, "flock", lambda *_: pytest.fail("a daemon that starts would find its lock taken"))
+    assert invd.running(home) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "nonsense", json.dumps({**SAID, "pid": 4712})])
+def test_a_status_that_is_not_its_own_is_not_believed(held: Path, text: str) -> None:
+    (held / RUN / STATUS_FILE).write_text(text)
+    assert invd.running(held) == (4711, None, None, None)
+
+
+def test_the_lock_is_given_back(home: Path) -> None:
+    invd.running(home)
+    fd = os.open(home / RUN / LOCK_FILE, os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(fd)
+
+
+class TestLink:
+    def test_every_reason_for_which_central_refuses_has_its_words(self) -> None:
+        reasons = {frames.NOT_ADMITTED, frames.OTHER_LEDGER, frames.UNKNOWN_VERSION}
+        reasons |= {frames.UNREADABLE, frames.BYTES_DO_NOT_HASH}
+        assert _REFUSED.keys() == reasons
+        told = {in_words(LinkRow(1, 1, Link.REFUSED, reason, 0), "downtown") for reason in reasons}
+        assert len(told) == len(reasons)
+        assert all(words.startswith("refused: ") and "{" not in words for words in told)
+        assert in_words(LinkRow(1, 1, Link.REFUSED, "of another age", 0), "d") == "refused: of another age"
+
+    def test_the_other_states(self) -> None:
+        assert in_words(LinkRow(1, 1, Link.UP, "", 0), "d") == "up"
+        assert in_words(LinkRow(0, 0, Link.UNKNOWN, "", 0), "d") == "silent: head office has never answered"
+        assert in_words(LinkRow(1, 1, Link.UNKNOWN, "", 0), "d") == "silent: head office does not answer"
+        assert in_words(LinkRow(1, 1, Link.DIVERGED, "why", 0), "d") == "diverged: why; nothing is sent any more"

@@ -1,0 +1,43 @@
+"""Events in words, beyond what a store's clerk can bring about in a test."""
+
+import pytest
+
+from invctl.cli.telling import for_people, steps
+from invctl.cli.times import StoreTime
+from invctl.cli.words import counted, units
+from invctl.clock import parse_time
+from invctl.ledger.reads import HistoryRow
+
+pytestmark = pytest.mark.cli
+
+WHEN = StoreTime("UTC", parse_time("2026-11-24T09:30:00Z"))
+
+
+def row(**fields: object) -> HistoryRow:
+    known = dict.fromkeys(HistoryRow._fields) | {"seq": 1, "time": "2026-11-24T09:00:00Z"}
+    return HistoryRow(**{**known, "on_hand_change": 0, "reserved_change": 0, **fields})  # type: ignore[arg-type] # of tests
+
+
+def test_an_event_that_has_no_words_is_told_by_its_type() -> None:
+    assert for_people(row(event="ledger.rebased"), WHEN)["event"] == "ledger.rebased"
+
+
+def test_a_level_that_does_not_move_stands_alone() -> None:
+    told = for_people(row(event="stock.adjusted", reason="damaged", on_hand=4, on_hand_change=-1, reserved=2), WHEN)
+    assert (told["event"], told["on_hand"], told["reserved"]) == ("damaged", "4 (-1)", "2")
+
+
+def test_a_story_has_a_line_for_each_event_whatever_its_number_of_items() -> None:
+    common = {"seq": 9, "event": "reservation.confirmed", "clerk": "ana"}
+    rows = [
+        row(**common, sku="LAPTOP-001", on_hand_change=-1, reserved_change=-3),
+        row(**common, sku="MOUSE-001", on_hand_change=0, reserved_change=-2),
+    ]
+    assert steps(rows, WHEN) == [
+        "09:00:00  confirmed by ana: 1 LAPTOP-001 sold, 2 LAPTOP-001 released, 2 MOUSE-001 released  (event 9)"
+    ]
+
+
+def test_counts_and_units() -> None:
+    assert [counted(count, "event") for count in (0, 1, 2)] == ["0 events", "1 event", "2 events"]
+    assert units([("A", 2), ("B", 0), ("C", 1)]) == "2 A, 1 C"
