@@ -125,7 +125,7 @@ def now_us(connection: Connection) -> int:
 def describe(engine: Engine) -> str:
     """Return where the database is, for a message: never with a password."""
     # The query may hold one as well, and nothing masks it there.
-    return engine.url.set(password=None, query={}).render_as_string()
+    return engine.url.set(drivername=engine.url.get_backend_name(), query={}).render_as_string(hide_password=True)
 
 
 def check_sqlite(version: tuple[int, int, int]) -> None:

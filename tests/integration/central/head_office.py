@@ -35,6 +35,7 @@ def set_up(url: str) -> None:
 
 class HeadOffice:
     def __init__(self, url: str, clock: Clock) -> None:
+        self.url = url
         self.chance = random.Random(1)
         self.engine = open_database(url, clock=clock)
         self.fence = self.mint()

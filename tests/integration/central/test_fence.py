@@ -1,0 +1,97 @@
+"""Once another holder has minted its fence, the old one is told."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+
+from central.apply import apply_intakes
+from central.database import open_database, reading, writing
+from central.fence import FenceLostError, lock_and_check, mint
+from central.shards import list_shards
+from invctl.clock import ManualClock
+from invctl.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from tests.integration.central.head_office import HeadOffice
+    from tests.integration.central.histories import History
+
+
+def test_each_fence_is_new_and_its_holder_is_shown(office: HeadOffice, clock: ManualClock) -> None:
+    tokens = {office.mint(f"central-{number}") for number in range(5)}
+    assert len(tokens) == 5
+    assert all(len(token) == 32 for token in tokens)
+    with reading(office.engine) as connection:
+        [shard] = list_shards(connection)
+    assert shard.holder == "central-4"
+    if office.engine.dialect.name == "sqlite":
+        assert shard.fenced_us == clock.now_us()
+
+
+def test_the_holder_gets_the_last_position(office: HeadOffice, history: History) -> None:
+    history.created()
+    office.admit("downtown")
+    office.take(history)
+    with writing(office.engine) as connection:
+        assert lock_and_check(connection, 0, office.fence) == 1
+
+
+def test_an_older_fence_is_lost(office: HeadOffice) -> None:
+    old = office.fence
+    office.mint("central-2")
+    with writing(office.engine) as connection, pytest.raises(FenceLostError):
+        lock_and_check(connection, 0, old)
+
+
+@pytest.mark.parametrize("shard", [-1, 1])
+def test_there_is_no_fence_for_a_shard_that_is_not_there(office: HeadOffice, shard: int) -> None:
+    with writing(office.engine) as connection:
+        with pytest.raises(NotFoundError):
+            mint(connection, shard, "central-1", office.chance)
+        with pytest.raises(FenceLostError):
+            lock_and_check(connection, shard, office.fence)
+
+
+@pytest.mark.parametrize("fence", ["", "None", "0"])
+def test_nobody_holds_a_shard_for_which_nobody_minted(postgres_url: str, sqlite_url: str, fence: str) -> None:
+    for url in (postgres_url, sqlite_url):
+        engine = open_database(url, clock=ManualClock())
+        with writing(engine) as connection, pytest.raises(FenceLostError):
+            lock_and_check(connection, 0, fence)
+        engine.dispose()
+
+
+@pytest.mark.concurrency
+def test_a_new_fence_waits_for_the_apply_under_way_and_stops_the_next(
+    postgres_url: str, history: History, clock: ManualClock
+) -> None:
+    """The row lock is what a plain read would lack: the old holder would then commit after the new one minted."""
+    from tests.integration.central.head_office import HeadOffice
+
+    office = HeadOffice(postgres_url, clock)
+    office.admit("downtown")
+    history.created()
+    history.product("MOUSE-001")
+    minted = threading.Event()
+
+    def take_over() -> None:
+        office.mint("central-2")
+        minted.set()
+
+    successor = threading.Thread(target=take_over)
+    with writing(office.engine) as connection:
+        lock_and_check(connection, 0, office.fence)
+        successor.start()
+        waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%shards%'")
+        with office.engine.connect() as other:
+            while not other.execute(waiting).scalar_one():
+                other.rollback()
+        assert not minted.is_set()
+        connection.commit()
+    successor.join()
+    with pytest.raises(FenceLostError):
+        apply_intakes(office.engine, 0, office.fence, [history.intake()])
+    office.close()
