@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from invctl.errors import BusyError, InvalidValueError, NotFoundError, RefusedError
+from invctl.model.events import MalformedEventError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,7 +67,7 @@ def translated(path: Path) -> Iterator[None]:
         raise RefusedError(f"the ledger at {path} cannot be opened: {error}", hint=hint) from error
     except apsw.FullError as error:
         raise RefusedError("the disk is full; nothing was written", hint="make room, then try again") from error
-    except (apsw.CorruptError, apsw.NotADBError) as error:
+    except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError, OverflowError, MalformedEventError) as error:
         hint = "write nothing more to it; keep a copy, and restore it from a backup"
         raise RefusedError(f"the ledger at {path} is damaged: {error}", hint=hint) from error
     except apsw.SQLError as error:

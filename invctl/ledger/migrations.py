@@ -6,12 +6,12 @@ The event table is at once audit trail, movement history and outbox. `movements`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import Any
+
+import apsw
 
 from invctl.errors import RefusedError
-
-if TYPE_CHECKING:
-    import apsw
 
 _FIRST = """
 CREATE TABLE ledger (
@@ -130,9 +130,7 @@ def migrate(connection: apsw.Connection) -> None:
         if version == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
             raise RefusedError("the file holds another database", hint="use another --home")
         for number in range(version, NEWEST):
-            # apsw runs a string of statements only up to the first that returns a row: exhaust it.
-            for _ in connection.execute(STEPS[number]):
-                pass
+            _run(connection, STEPS[number])
             connection.execute(f"PRAGMA user_version = {number + 1}")
         connection.execute("COMMIT")
     finally:
@@ -149,3 +147,24 @@ def version_of(connection: apsw.Connection) -> int:
             hint="a newer invctl has been at work here: install that version again",
         )
     return version
+
+
+def schema_differences(connection: apsw.Connection) -> list[str]:
+    """Name what is missing in the file's schema, differs or does not belong there: a table, an index, a guard."""
+    with closing(apsw.Connection(":memory:")) as fresh:
+        for step in STEPS:
+            _run(fresh, step)
+        odd = _schema(connection) ^ _schema(fresh)
+    return sorted({f"{type_} {name}" for type_, name, _, _ in odd})
+
+
+def _schema(connection: apsw.Connection) -> set[Any]:
+    # What begins with sqlite_ is SQLite's own, such as the statistics of ANALYZE.
+    wanted = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite@_%' ESCAPE '@'"
+    return set(connection.execute(wanted))
+
+
+def _run(connection: apsw.Connection, step: str) -> None:
+    # apsw runs a string of statements only up to the first that returns a row: exhaust it.
+    for _ in connection.execute(step):
+        pass

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from _blake2 import blake2b  # not by way of hashlib: see invctl.model.chain
 from collections import defaultdict
-from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from invctl.clock import format_time, parse_time
+from invctl.clock import parse_time
 from invctl.errors import InvalidValueError, RefusedError
+from invctl.ledger.comparison import differences, file_findings, table_findings
 from invctl.model import events
 from invctl.model.chain import GENESIS, link
 from invctl.model.projection import Projection
-from invctl.model.reservation import Reservation, ReservationLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from invctl.ledger.ledger import Ledger
 
@@ -33,177 +34,138 @@ class Verdict(NamedTuple):
 
 
 def verify(ledger: Ledger, *, progress: Callable[[int], None] | None = None) -> Verdict:
-    """Replay the ledger: hash chain, each movement, sums, levels, reservations, products, the store's own facts.
+    """Replay the ledger: hash chain, each movement, sums, levels, reservations, products, requests, the store's facts.
+
+    The file's pages, indexes and guards are looked at, too.
 
     Args:
         ledger: the store's, which may go on being written: one moment's view is checked.
         progress: told the number of events checked so far, now and then.
 
     """
+    replay = _Replay(ledger)
     findings: list[str] = []
-    replay = _Replay(ledger.store.store, findings)
     try:
         with ledger.read():
-            findings += _file_findings(ledger)
-            for row in ledger.connection.execute("SELECT seq, id, type, time_us, body, hash FROM events ORDER BY seq"):
-                replay.check(Stored(*row))
-                if progress and replay.seq % 1000 == 0:
-                    progress(replay.seq)
-            findings += [
-                f"event {found.seq}: {found.what}" if found.seq else found.what for found in replay.projection.close()
-            ]
-            findings += _table_findings(ledger, replay)
+            for finding in islice(replay.findings(progress or _nobody), FINDINGS_MAX):
+                findings.append(finding)  # noqa: PERF402 - what was found before a page that cannot be read counts
     except RefusedError as error:
-        # A page that cannot be read ends the replay. What was found until then still counts.
         findings.append(error.message)
     projection = replay.projection
     return Verdict(
-        replay.store,
+        ledger.store.store,
         replay.seq,
         replay.hash,
         len(projection.levels),
         len(projection.reservations),
-        findings[:FINDINGS_MAX],
+        findings,
     )
 
 
 class Stored(NamedTuple):
-    """An event's row."""
+    """An event's row. In a damaged file its bytes may be anything."""
 
     seq: int
     id: str
     type: str
     time_us: int
-    body: bytes
-    hash: bytes
+    body: Any
+    hash: Any
 
 
 class _Replay:
-    def __init__(self, store: str, findings: list[str]) -> None:
-        self.store = store
-        self.findings = findings
+    """Beside what `Projection` works out: what only a ledger keeps of its events."""
+
+    def __init__(self, ledger: Ledger) -> None:
         self.seq = 0
         self.hash = GENESIS
         self.projection = Projection()
-        self.movements: defaultdict[str, blake2b] = defaultdict(_digest)
-        self.facts: dict[str, Any] = {}
-        self.first_seqs: dict[str, int] = {}
+        self._ledger = ledger
         self._time_us = 0
+        self._movements: defaultdict[str, blake2b] = defaultdict(_digest)
+        self._facts: dict[str, Any] = {}
+        self._first_seqs: dict[str, int] = {}
+        self._requests: dict[int, tuple[str, str]] = {}
 
-    def check(self, stored: Stored) -> None:
-        seq = stored.seq
-        if seq != self.seq + 1:
-            self._find(seq, f"follows event {self.seq}")
-        if link(self.hash, seq, stored.body) != stored.hash:
-            self._find(seq, "its bytes do not lead to its hash")
-        self.seq, self.hash = seq, stored.hash
+    def findings(self, progress: Callable[[int], None]) -> Iterator[str]:
+        """Go through the whole ledger; lazily, as there may be no end of what is wrong."""
+        ledger = self._ledger
+        yield from file_findings(ledger)
+        for row in ledger.connection.execute("SELECT seq, id, type, time_us, body, hash FROM events ORDER BY seq"):
+            for what in self._check(Stored(*row)):
+                yield f"event {self.seq}: {what}"
+            if self.seq % 1000 == 0:
+                progress(self.seq)
+        for seq, what in self.projection.close():
+            yield f"event {seq}: {what}" if seq else what
+        yield from table_findings(ledger, self.projection)
+        yield from differences("movements of", self._movements_stored(), _hexadecimal(self._movements))
+        first_seqs = dict(ledger.rows("SELECT reservation, first_seq FROM reservations"))
+        yield from differences("the first event of reservation", first_seqs, self._first_seqs)
+        for key, fingerprint, seq in ledger.rows("SELECT id, fingerprint, seq FROM requests WHERE seq IS NOT NULL"):
+            if self._requests.get(seq) != (key, fingerprint):
+                yield f"request {key}: event {seq} did not come of it"
+        if self._facts != (facts := ledger.store._asdict()):
+            yield f"the ledger says of itself {facts}, its events {self._facts}"
+
+    def _check(self, stored: Stored) -> Iterator[str]:
+        before, self.seq = self.seq, stored.seq
+        if stored.seq != before + 1:
+            yield f"follows event {before}"
+        if not isinstance(stored.body, bytes) or not isinstance(stored.hash, bytes):
+            yield "its row is damaged"
+            return
+        if link(self.hash, stored.seq, stored.body) != stored.hash:
+            yield "its bytes do not lead to its hash"
+        self.hash = stored.hash
         try:
             event = events.parse(stored.body)
-            stated = (event.id, event.type, event.store, parse_time(event.time))
+            time_us = parse_time(event.time)
         except (events.MalformedEventError, InvalidValueError) as error:
-            self._find(seq, f"it cannot be read: {error}")
+            yield f"it cannot be read: {error}"
             return
-        if stated != (stored.id, stored.type, self.store, stored.time_us):
-            self._find(seq, "its columns do not say what its bytes say")
-        if stored.time_us < self._time_us:
-            self._find(seq, "it is older than the event before it")
-        self._time_us = max(self._time_us, stored.time_us)
+        stated = (event.id, event.type, event.store, time_us)
+        if stated != (stored.id, stored.type, self._ledger.store.store, stored.time_us):
+            yield "its columns do not say what its bytes say"
+        if time_us < self._time_us:
+            yield "it is older than the event before it"
+        self._time_us = max(self._time_us, time_us)
+        self._keep(event)
+
+    def _keep(self, event: events.Event) -> None:
+        seq = self.seq
         for entry in event.lines:
-            self.movements[entry.sku].update(_row_bytes(seq, entry.on_hand_change, entry.reserved_change, *entry.level))
+            numbers = (seq, entry.on_hand_change, entry.reserved_change, *entry.level)
+            self._movements[entry.sku].update(_row_bytes(numbers))
         if event.type == events.LEDGER_CREATED:
-            self.facts = event.data
+            self._facts = event.data
         elif event.type == events.RESERVATION_CREATED:
-            self.first_seqs.setdefault(str(event.data.get("reservation")), seq)
+            self._first_seqs.setdefault(str(event.data.get("reservation")), seq)
+        if event.request_id:
+            self._requests[seq] = (event.request_id, event.request_hash)
         self.projection.apply(seq, event)
 
-    def _find(self, seq: int, what: str) -> None:
-        if len(self.findings) < FINDINGS_MAX:
-            self.findings.append(f"event {seq}: {what}")
+    def _movements_stored(self) -> dict[str, str]:
+        movements: defaultdict[str, blake2b] = defaultdict(_digest)
+        for sku, *numbers in self._ledger.connection.execute(
+            "SELECT sku, seq, on_hand_change, reserved_change, on_hand, reserved, version"
+            " FROM movements ORDER BY sku, seq"
+        ):
+            movements[sku].update(_row_bytes(numbers))
+        return _hexadecimal(movements)
 
 
 def _digest() -> blake2b:
     return blake2b(digest_size=16)
 
 
-def _row_bytes(*numbers: int) -> bytes:
+def _row_bytes(numbers: Iterable[int]) -> bytes:
     return (",".join(map(str, numbers)) + ";").encode()
 
 
-def _file_findings(ledger: Ledger) -> list[str]:
-    rows = ledger.connection.execute("PRAGMA integrity_check(10)").fetchall()
-    return [] if rows == [("ok",)] else [f"the file is damaged: {row[0]}" for row in rows]
+def _hexadecimal(digests: dict[str, blake2b]) -> dict[str, str]:
+    return {sku: digest.hexdigest() for sku, digest in digests.items()}
 
 
-def _table_findings(ledger: Ledger, replay: _Replay) -> list[str]:
-    projection = replay.projection
-    levels = {row[0]: row[1:] for row in ledger.rows("SELECT sku, on_hand, reserved, version FROM stock")}
-    wanted = {sku: tuple(level) for sku, level in projection.levels.items()}
-    findings = _differences("stock", levels, wanted)
-    products = {row[0]: row[1:] for row in ledger.rows("SELECT sku, name, price FROM products")}
-    findings += _differences(
-        "product", products, {sku: (product.name, product.price) for sku, product in projection.products.items()}
-    )
-    movements: defaultdict[str, blake2b] = defaultdict(_digest)
-    for sku, *numbers in ledger.connection.execute(
-        "SELECT sku, seq, on_hand_change, reserved_change, on_hand, reserved, version FROM movements ORDER BY sku, seq"
-    ):
-        movements[sku].update(_row_bytes(*numbers))
-    findings += _differences(
-        "movements of",
-        {sku: digest.hexdigest() for sku, digest in movements.items()},
-        {sku: digest.hexdigest() for sku, digest in replay.movements.items()},
-    )
-    findings += _differences("reservation", _reservations(ledger), dict(projection.reservations))
-    first_seqs = dict(ledger.rows("SELECT reservation, first_seq FROM reservations"))
-    findings += _differences("the first event of reservation", first_seqs, replay.first_seqs)
-    # What is due for a SKU is looked up by its lines.
-    findings += [
-        f"reservation {key}: {sku} is due at {due_us}, the whole at {expires_us}"
-        for key, sku, due_us, expires_us in ledger.rows(
-            "SELECT reservation, sku, due_us, expires_us FROM reservations JOIN reservation_lines USING (reservation)"
-            " WHERE due_us IS NOT iif(status = 'pending', expires_us, NULL)"
-        )
-    ]
-    if replay.facts != (facts := ledger.store._asdict()):
-        findings.append(f"the ledger says of itself {facts}, its events {replay.facts}")
-    return findings
-
-
-def _reservations(ledger: Ledger) -> dict[str, Reservation]:
-    lines: defaultdict[str, list[ReservationLine]] = defaultdict(list)
-    for key, *entry in ledger.rows(
-        "SELECT reservation, sku, quantity, confirmed, released FROM reservation_lines ORDER BY reservation, sku"
-    ):
-        lines[key].append(ReservationLine(*entry))
-    return {
-        key: Reservation(
-            key,
-            status,
-            order,
-            clerk,
-            _written(created_us),
-            _written(expires_us),
-            "" if ended_us is None else _written(ended_us),
-            seq,
-            tuple(lines[key]),
-        )
-        for key, status, order, clerk, created_us, expires_us, ended_us, seq in ledger.rows(
-            "SELECT reservation, status, order_reference, clerk, created_us, expires_us, ended_us, last_seq"
-            " FROM reservations"
-        )
-    }
-
-
-def _written(instant_us: int) -> str:
-    try:
-        return format_time(instant_us)
-    except OverflowError:
-        return f"{instant_us} us"
-
-
-def _differences(what: str, found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    return [
-        f"{what} {key}: the tables say {found.get(key)}, the events {wanted.get(key)}"
-        for key in sorted(found.keys() | wanted.keys())
-        if found.get(key) != wanted.get(key)
-    ]
+def _nobody(_checked: int) -> None:
+    """Nobody wants to know how far it is."""

@@ -1,0 +1,80 @@
+"""What a ledger's tables say, held against what its events come to; and what can be said of its file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from invctl.clock import format_time
+from invctl.ledger.migrations import schema_differences
+from invctl.model.reservation import Reservation, ReservationLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from invctl.ledger.ledger import Ledger
+    from invctl.model.projection import Projection
+
+
+def file_findings(ledger: Ledger) -> Iterator[str]:
+    """Look at the file's pages, indexes and constraints, and whether its schema is still what was laid down."""
+    for (said,) in ledger.connection.execute("PRAGMA integrity_check(10)"):
+        if said != "ok":
+            yield f"the file is damaged: {said}"
+    for name in schema_differences(ledger.connection):
+        yield f"the file's schema is not as it was laid down: {name}"
+
+
+def table_findings(ledger: Ledger, projection: Projection) -> Iterator[str]:
+    """Compare levels, products and reservations with what the events come to."""
+    levels = {row[0]: row[1:] for row in ledger.rows("SELECT sku, on_hand, reserved, version FROM stock")}
+    yield from differences("stock", levels, {sku: tuple(level) for sku, level in projection.levels.items()})
+    products = {row[0]: row[1:] for row in ledger.rows("SELECT sku, name, price FROM products")}
+    wanted = {sku: (product.name, product.price) for sku, product in projection.products.items()}
+    yield from differences("product", products, wanted)
+    yield from differences("reservation", _reservations(ledger), projection.reservations)
+    # What is due for a SKU is looked up by its lines.
+    for key, sku in ledger.rows(
+        "SELECT reservation, sku FROM reservations JOIN reservation_lines USING (reservation)"
+        " WHERE due_us IS NOT iif(status = 'pending', expires_us, NULL)"
+    ):
+        yield f"reservation {key}: its line of {sku} is not due when the whole is"
+
+
+def differences(what: str, found: dict[Any, Any], wanted: dict[Any, Any]) -> Iterator[str]:
+    """Say where the tables and the events differ."""
+    for key in sorted(found.keys() | wanted.keys(), key=repr):
+        if found.get(key) != wanted.get(key):
+            yield f"{what} {key}: the tables say {found.get(key)}, the events {wanted.get(key)}"
+
+
+def _reservations(ledger: Ledger) -> dict[str, Reservation]:
+    lines: defaultdict[str, list[ReservationLine]] = defaultdict(list)
+    for key, *entry in ledger.rows(
+        "SELECT reservation, sku, quantity, confirmed, released FROM reservation_lines ORDER BY reservation, sku"
+    ):
+        lines[key].append(ReservationLine(*entry))
+    return {
+        key: Reservation(
+            key,
+            status,
+            order,
+            clerk,
+            _written(created_us),
+            _written(expires_us),
+            "" if ended_us is None else _written(ended_us),
+            seq,
+            tuple(lines[key]),
+        )
+        for key, status, order, clerk, created_us, expires_us, ended_us, seq in ledger.rows(
+            "SELECT reservation, status, order_reference, clerk, created_us, expires_us, ended_us, last_seq"
+            " FROM reservations"
+        )
+    }
+
+
+def _written(instant_us: int) -> str:
+    try:
+        return format_time(instant_us)
+    except (OverflowError, TypeError):
+        return f"{instant_us} us"
