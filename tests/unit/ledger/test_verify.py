@@ -170,7 +170,7 @@ PLANTED: dict[str, tuple[str, str]] = {
         f"UPDATE requests SET seq = {PENDING}",
         f"request till-1: event {PENDING} did not come of it",
     ),
-    "a missing guard": ("DROP TRIGGER IF EXISTS nothing", "not as it was laid down: trigger events_keep_update"),
+    "a missing guard": ("PRAGMA user_version = 1", "not as it was laid down: trigger events_keep_update"),
     "a missing index": ("DROP INDEX reservations_pending", "not as it was laid down: index reservations_pending"),
     "a foreign table": ("CREATE TABLE cats (name TEXT)", "not as it was laid down: table cats"),
     "an unchecked level": (
@@ -195,14 +195,8 @@ def forge(ledger: Ledger, **changes: str) -> Verdict:
     seq, body, last = ledger.row("SELECT seq, body, hash FROM events ORDER BY seq DESC LIMIT 1")
     document = {**json.loads(body), "id": "f" * 32, **changes}
     forged = events.canonical(document)
-    values = (
-        seq + 1,
-        document["id"],
-        document["type"],
-        parse_time(document["time"]),
-        forged,
-        link(last, seq + 1, forged),
-    )
+    time_us, hash_ = parse_time(document["time"]), link(last, seq + 1, forged)
+    values = (seq + 1, document["id"], document["type"], time_us, forged, hash_)
     return alter(ledger, "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", values)
 
 
