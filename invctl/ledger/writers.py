@@ -61,12 +61,11 @@ class WriterQueue:
             ) from None
 
     def _pass(self) -> bool:
-        """Go straight in where nobody waits."""
-        if not _try_lock(self._next):
+        """Go straight in where nobody waits. Where nobody waits but somebody is inside, be the first to wait."""
+        if not _try_lock(self._next) or not _try_lock(self._inside):
             return False
-        inside = _try_lock(self._inside)
         fcntl.flock(self._next, fcntl.LOCK_UN)
-        return inside
+        return True
 
     def _wait(self, turn: _Turn) -> None:
         try:
@@ -118,6 +117,7 @@ class _Turn:
 
     def _stand(self) -> None:
         next_fd, inside_fd = self._fds
+        # Whoever has this lock already, from passing by, keeps it.
         fcntl.flock(next_fd, fcntl.LOCK_EX)
         fcntl.flock(inside_fd, fcntl.LOCK_EX)
         fcntl.flock(next_fd, fcntl.LOCK_UN)

@@ -96,10 +96,11 @@ class Model:
             return refusal
         hold = self.holds[key]
         part = hold.lines if part is None else part
-        if not part.keys() <= hold.lines.keys():
-            return NotFoundError
-        if any(quantity > hold.lines[sku] for sku, quantity in part.items()):
-            return InvalidValueError
+        for sku, quantity in part.items():
+            if sku not in hold.lines:
+                return NotFoundError
+            if quantity > hold.lines[sku]:
+                return InvalidValueError
         for sku, quantity in part.items():
             self.on_hand[sku] -= quantity
         self._end(key, "confirmed", part)

@@ -1,0 +1,242 @@
+"""The queue of writers when somebody in it stops, gives up, or dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from invctl.clock import SystemClock
+from invctl.errors import BusyError
+from invctl.ledger import reads
+from invctl.ledger.ledger import Ledger
+from invctl.ledger.writers import WriterQueue
+from tests.integration.ledger.processes import working
+from tests.unit.ledger.support import assert_sound, head, hold, new_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.concurrency
+
+# How long a test is ready to stand in the queue where it must not get in; it is never waited for otherwise.
+HURRY_S = 0.05
+PATIENT_S = 60.0
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with new_ledger(tmp_path, SystemClock(), MOUSE=100) as ledger:
+        yield ledger
+        hold(ledger, MOUSE=1)
+        assert_sound(ledger)
+
+
+def until(condition: threading.Event) -> None:
+    assert condition.wait(PATIENT_S)
+
+
+def wait_until_somebody_stands_before(ledger: Path) -> None:
+    # Whoever comes second is known to be there when it has the first lock: nothing tells us, so we look.
+    with (ledger / "writers-next").open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            fcntl.flock(file, fcntl.LOCK_UN)
+            os.sched_yield()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@contextmanager
+def queues(path: Path, count: int, timeout_s: float = PATIENT_S) -> Iterator[list[WriterQueue]]:
+    found = [WriterQueue(str(path / "writers"), timeout_s) for _ in range(count)]
+    yield found
+    for queue in found:
+        queue.close()
+
+
+class Entering:
+    """A thread that enters a queue, and says so."""
+
+    def __init__(self, queue: WriterQueue, order: list[str], name: str) -> None:
+        self._queue, self._order, self._name = queue, order, name
+        self.entered = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        self._queue.enter()
+        self._order.append(self._name)
+        self.entered.set()
+
+
+def test_who_leaves_and_comes_again_is_after_the_one_who_waits(tmp_path: Path) -> None:
+    order: list[str] = []
+    with queues(tmp_path, 2) as (first, second):
+        first.enter()
+        for _ in range(20):
+            waiting = Entering(second, order, "waiting")
+            wait_until_somebody_stands_before(tmp_path)
+            first.leave()
+            again = Entering(first, order, "again")
+            until(waiting.entered)
+            assert order == ["waiting"]
+            second.leave()
+            until(again.entered)
+            order.clear()
+        first.leave()
+
+
+def test_who_waits_too_long_is_told_and_gives_the_turn_back(tmp_path: Path) -> None:
+    with queues(tmp_path, 3, HURRY_S) as (inside, hurried, other):
+        inside.enter()
+        with pytest.raises(BusyError, match=f"busy for {HURRY_S:g} s") as caught:
+            hurried.enter()
+        assert str(tmp_path / "writers") in caught.value.hint
+        inside.leave()
+        # The turn comes to the one that gave up, who passes it on.
+        patiently(other.enter)
+        other.leave()
+        patiently(hurried.enter)
+        hurried.leave()
+
+
+def test_who_gives_up_again_and_again_stands_in_one_place_with_one_thread(tmp_path: Path) -> None:
+    with queues(tmp_path, 2, 0.001) as (inside, hurried):
+        inside.enter()
+        with pytest.raises(BusyError):
+            hurried.enter()
+        threads, files = threading.active_count(), open_files()
+        for _ in range(50):
+            with pytest.raises(BusyError):
+                hurried.enter()
+        assert threading.active_count() == threads
+        assert open_files() == files
+        inside.leave()
+        patiently(hurried.enter)
+        with pytest.raises(BusyError):
+            inside.enter()
+        hurried.leave()
+        patiently(inside.enter)
+
+
+def test_who_gave_up_and_went_away_holds_nobody_up(tmp_path: Path) -> None:
+    files = open_files()
+    with queues(tmp_path, 3, HURRY_S) as (inside, hurried, other):
+        inside.enter()
+        with pytest.raises(BusyError):
+            hurried.enter()
+        hurried.close()
+        inside.leave()
+        patiently(other.enter)
+        other.leave()
+    while open_files() > files:
+        os.sched_yield()
+
+
+def patiently(enter: Callable[[], object]) -> None:
+    """Try until one is let in, however often it takes: a test that never is runs into its time limit."""
+    while True:
+        try:
+            enter()
+        except BusyError:
+            os.sched_yield()
+        else:
+            return
+
+
+def test_an_interrupt_while_waiting_leaves_the_place(tmp_path: Path) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with queues(tmp_path, 2) as (inside, interrupted):
+        inside.enter()
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, HURRY_S)
+            with pytest.raises(KeyboardInterrupt):
+                interrupted.enter()
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        inside.leave()
+        patiently(inside.enter)
+        inside.leave()
+        interrupted.enter()
+        interrupted.leave()
+
+
+def test_a_turn_that_comes_at_the_last_moment_is_taken(tmp_path: Path) -> None:
+    # Time is up the moment that the wait begins, as the one inside leaves: either way nobody is left standing inside.
+    with queues(tmp_path, 2, 0.0) as (inside, hurried):
+        for _ in range(200):
+            inside.enter()
+            leaving = threading.Thread(target=inside.leave)
+            leaving.start()
+            try:
+                hurried.enter()
+            except BusyError:
+                patiently(hurried.enter)
+            hurried.leave()
+            leaving.join()
+            patiently(inside.enter)
+            inside.leave()
+
+
+@pytest.mark.fault_tolerance
+def test_a_writer_stopped_inside_makes_the_others_busy_not_hang_and_its_death_lets_them_go_on(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    before = head(ledger)
+    with (
+        Ledger.open(tmp_path, queue_timeout_s=HURRY_S) as hurried,
+        working(1, "stay", tmp_path) as (stopped,),
+    ):
+        stopped.stop()
+        for _ in range(3):
+            with pytest.raises(BusyError):
+                hold(hurried, MOUSE=1)
+        assert reads.head_seq(hurried) == before
+        stopped.kill()
+        hold(ledger, MOUSE=1)
+        patiently(lambda: hold(hurried, MOUSE=1))
+    assert head(ledger) == before + 2
+
+
+@pytest.mark.fault_tolerance
+def test_a_writer_stopped_in_the_queue_is_no_worse(tmp_path: Path, ledger: Ledger) -> None:
+    before = head(ledger)
+    with Ledger.open(tmp_path, queue_timeout_s=HURRY_S) as hurried, ledger.write():
+        with working(1, "stand", tmp_path) as (stopped,):
+            wait_until_somebody_stands_before(tmp_path)
+            stopped.stop()
+            with pytest.raises(BusyError):
+                hold(hurried, MOUSE=1)
+            stopped.kill()
+        with pytest.raises(BusyError):
+            hold(hurried, MOUSE=1)
+    hold(ledger, MOUSE=1)
+    assert head(ledger) == before + 1
+
+
+@pytest.mark.fault_tolerance
+def test_without_the_queues_files_sqlite_is_still_the_backstop(tmp_path: Path, ledger: Ledger) -> None:
+    """Another program holds the ledger: the queue lets us in, SQLite says busy, and the queue is left again."""
+    with Ledger.open(tmp_path) as foreign:
+        ledger.connection.set_busy_timeout(1)
+        foreign.connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BusyError, match="the ledger is busy"):
+            hold(ledger, MOUSE=1)
+        foreign.connection.execute("ROLLBACK")
+        hold(foreign, MOUSE=1)
+        hold(ledger, MOUSE=1)
