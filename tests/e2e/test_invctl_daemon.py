@@ -7,12 +7,15 @@ import json
 import os
 import select
 import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from invctl.cli.daemon import LOG_BYTES_MAX
 from invctl.cli.invd import running
 from invctl.settings import CONFIG_FILE, LOG_FILE, RUN
+from tests.e2e.clerk import INVCTL, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,16 +112,22 @@ def test_sync_waits_for_a_daemon_that_runs_and_says_how_the_link_is(at_home: Cle
     assert done.error["hint"] == "the link is silent: head office has never answered"
 
 
-def test_a_log_that_has_grown_large_is_turned_over(at_home: Clerk, monkeypatch: pytest.MonkeyPatch) -> None:
-    from invctl.cli import daemon
-
+def test_a_log_that_has_grown_large_is_turned_over(at_home: Clerk) -> None:
     log = at_home.home / RUN / LOG_FILE
     log.parent.mkdir()
-    log.write_text("old\n" * 10)
-    monkeypatch.setattr(daemon, "LOG_BYTES_MAX", 40)
-    daemon._turn_over(log)
-    assert log.exists()
-    monkeypatch.setattr(daemon, "LOG_BYTES_MAX", 39)
-    daemon._turn_over(log)
-    assert not log.exists()
-    assert (log.parent / "invd.log.1").read_text() == "old\n" * 10
+    for size, is_turned in ((LOG_BYTES_MAX, False), (LOG_BYTES_MAX + 1, True)):
+        with log.open("wb") as file:
+            file.truncate(size)
+        at_home.process("daemon", "start")
+        at_home.process("daemon", "stop")
+        assert log.with_name("invd.log.1").exists() is is_turned
+        assert (log.stat().st_size < LOG_BYTES_MAX) is is_turned
+
+
+@pytest.mark.concurrency
+def test_two_that_start_it_at_once_start_one(at_home: Clerk) -> None:
+    start = [*INVCTL, "daemon", "start", "-o", "json"]
+    both = [subprocess.Popen(start, env=environment(at_home.home), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [json.loads(process.communicate(timeout=60)[0]) for process in both]
+    assert told[0]["pid"] == told[1]["pid"]
+    assert all(record["running"] for record in told)

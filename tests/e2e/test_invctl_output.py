@@ -235,11 +235,13 @@ def test_the_heads_of_tables(call: Any, command: str, heads: list[str]) -> None:
 def test_history_tells_levels_with_their_change(clerk: Clerk) -> None:
     key = clerk("reserve", "MOUSE-001=2", "--order", "A-17", "--clerk", "ana", "-q").out.strip()
     clerk("adjust", "MOUSE-001", "-1", "--reason", "cycle_count", "--note", "shelf 4")
+    clerk("confirm", key)
     rows = [re.split(r"\s{2,}", line.strip()) for line in clerk("history", "MOUSE-001").out.splitlines()[2:]]
     assert [[seq, *told] for seq, _, *told in rows] == [
         ["3", "received", "10 (+10)", "0"],
         ["7", "reserved", "10", "2 (+2)", f"{key}, order A-17, by ana"],
         ["8", "cycle count", "9 (-1)", "2", "shelf 4"],
+        ["9", "confirmed", "7 (-2)", "0 (-2)", key],
     ]
 
 

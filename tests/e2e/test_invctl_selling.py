@@ -100,6 +100,13 @@ def test_every_short_line_says_what_there_is_and_who_holds_it(clerk: Clerk) -> N
     assert second_holder == {"reservation": second, "quantity": 2, "order": None, "clerk": None}
 
 
+def test_of_many_holders_the_next_to_expire_are_named(clerk: Clerk) -> None:
+    holders = [reserve(clerk, "MOUSE-001", "--for", f"{minutes}m") for minutes in range(10, 16)]
+    done = clerk("reserve", "MOUSE-001=5")
+    named = ", ".join(f"{key} (1)" for key in holders[:5])
+    assert f"10 on hand, 6 reserved by {named}, and more\n" in done.err
+
+
 def test_stock_that_is_reserved_cannot_be_adjusted_away(clerk: Clerk) -> None:
     reserve(clerk, "MOUSE-001=9")
     done = clerk("adjust", "MOUSE-001", "-2", "--reason", "damaged")
