@@ -75,7 +75,8 @@ def init(
     except OSError as error:
         hint = "choose another --home, or look at its mode"
         raise RefusedError(f"{folder} cannot be used: {error.strerror}", hint=hint) from error
-    about = f" ({record['name']}) is open in {folder}: prices in {currency}, times of {zone}"
+    named = f" ({name})" if name else ""
+    about = f"{named} is open in {folder}: prices in {currency}, times of {zone}"
     output(ctx).result(record, message=[(store, "bold cyan"), about], ident=store)
     output(ctx).talk(
         "next: `invctl product add`, `invctl receive`, and `invctl daemon start` for the way to head office"

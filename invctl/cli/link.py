@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 # By what the daemon wrote down: why central refuses this store.
 _REFUSED = {
-    "not_admitted": "head office has not admitted this store yet: `invcentral stores admit {store}` there does",
+    "not_admitted": "head office has not admitted this store: `invcentral stores admit {store}`",
     "other_ledger": "head office knows another ledger as {store}: this one cannot join under that id",
     "unknown_version": "head office does not know this version of the protocol: it is upgraded first",
     "unreadable": "head office cannot read what this store sends: see `invctl daemon logs`",

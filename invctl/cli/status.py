@@ -58,9 +58,10 @@ def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreT
         acked += f", answered at {when.exact(record['acked_at'])}"
     if pending:
         acked += f"; {pending} pending, the oldest for {spoken(record['oldest_pending_age_s'])}"
+    named = f" ({record['name']})" if record["name"] != record["store"] else ""
     told: list[Part] = [
         (record["store"], "bold cyan"),
-        f" ({record['name']}) in {record['home']}",
+        f"{named} in {record['home']}",
         f"\nledger    event {record['head_seq']}, {when.exact(record['last_event_at'])}",
         f"\nstock     {counted(record['products'], 'product')}, {open_}",
         f"\ncentral   {acked}",
