@@ -1,8 +1,8 @@
-"""Apply what the stores sent: one transaction for all of them, in bulk statements.
+"""Apply what the stores sent: one transaction for all stores of a shard, in bulk statements.
 
-The shard's row is locked first, and the cursors and levels are read inside that transaction: so a level's version is
-compared and set at once, and whoever holds an older fence commits nothing. A database alone may run several of these
-at a time, one for each shard.
+The shard's row is locked first, and cursors and levels are read after that in the same transaction. So a level's
+version is compared and set at once, whoever holds an older fence commits nothing, and PostgreSQL applies several shards
+at a time.
 """
 
 from __future__ import annotations

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table, select
 
-from central import fence, shards, stores, tables
+from central import fence, stores, tables
 from central.apply import Applied, apply_intakes
 from central.cursors import load_cursor
 from central.database import open_database, reading, writing
 from central.migrations import migrate
+from central.shards import found
 from central.verify import Verification, verify_store
 from invctl.clock import SystemClock
 from invctl.model.stock import StockLevel
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from tests.integration.central.histories import History
 
 
-def set_up(url: str) -> None:
+def set_up(url: str, shards: int = 1) -> None:
     engine = open_database(url, clock=SystemClock(), create=True)
     migrate(engine)
     with writing(engine) as connection:
-        shards.found(connection)
+        found(connection, shards)
         connection.commit()
     engine.dispose()
 
@@ -40,9 +41,9 @@ class HeadOffice:
         self.engine = open_database(url, clock=clock)
         self.fence = self.mint()
 
-    def mint(self, holder: str = "central-1") -> str:
+    def mint(self, holder: str = "central-1", shard: int = 0) -> str:
         with writing(self.engine) as connection:
-            token = fence.mint(connection, 0, holder, self.chance)
+            token = fence.mint(connection, shard, holder, self.chance)
             connection.commit()
         return token
 
@@ -70,9 +71,9 @@ class HeadOffice:
 
     def cursor(self, store: str) -> Cursor:
         with reading(self.engine) as connection:
-            found = load_cursor(connection, store)
-        assert found is not None
-        return found
+            cursor = load_cursor(connection, store)
+        assert cursor is not None
+        return cursor
 
     def rows(self, table: Table, **equal: Any) -> list[Row[*tuple[Any, ...]]]:
         query = select(table).where(*(table.c[name] == value for name, value in equal.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import event as sqlalchemy_event
@@ -11,13 +11,15 @@ from sqlalchemy import event as sqlalchemy_event
 from central import tables
 from central.apply import CursorMovedError, apply_intakes
 from central.fence import FenceLostError
+from central.shards import shard_of
 from invctl.model import events
+from invctl.model.identifiers import slot_of
 from invctl.model.stock import StockLevel
+from tests.integration.central.head_office import HeadOffice, set_up
 from tests.integration.central.histories import START_US, History
 
 if TYPE_CHECKING:
     from invctl.clock import ManualClock
-    from tests.integration.central.head_office import HeadOffice
 
 
 @pytest.fixture
@@ -88,14 +90,15 @@ def test_the_same_intake_twice_changes_nothing(office: HeadOffice, traded: Histo
 
 
 @pytest.mark.fault_tolerance
-@pytest.mark.parametrize("change", ["seq", "hash"])
-def test_an_intake_that_follows_something_else_is_not_applied(office: HeadOffice, traded: History, change: str) -> None:
+@pytest.mark.parametrize("wrong", [{"prev_seq": 2}, {"prev_seq": 4}, {"prev_hash": bytes(32)}])
+def test_an_intake_that_follows_something_else_is_not_applied(
+    office: HeadOffice, traded: History, wrong: dict[str, Any]
+) -> None:
     office.admit("downtown")
     office.take(traded, upto=3)
-    intake = traded.intake(4) if change == "seq" else traded.intake(3)._replace(prev_hash=bytes(32))
     before = office.everything()
     with pytest.raises(CursorMovedError):
-        office.apply(intake)
+        office.apply(traded.intake(3)._replace(**wrong))
     assert office.everything() == before
 
 
@@ -129,10 +132,15 @@ def test_another_ledger_under_an_admitted_id_is_not_applied(office: HeadOffice, 
     office.apply(traded.intake())
 
 
-def test_a_store_of_another_shard_is_not_applied(office: HeadOffice, traded: History) -> None:
+def test_a_store_of_another_shard_is_not_applied(empty_postgres: str, traded: History, clock: ManualClock) -> None:
+    set_up(empty_postgres, shards=2)
+    office = HeadOffice(empty_postgres, clock)
     office.admit("downtown")
-    with pytest.raises(FenceLostError):
-        apply_intakes(office.engine, 1, office.fence, [traded.intake()])
+    mine = shard_of(slot_of("downtown"), 2)
+    with pytest.raises(CursorMovedError):
+        apply_intakes(office.engine, 1 - mine, office.mint(shard=1 - mine), [traded.intake()])
+    apply_intakes(office.engine, mine, office.mint(shard=mine), [traded.intake()])
+    office.close()
 
 
 @pytest.mark.concurrency
@@ -235,6 +243,21 @@ def test_a_reservation_that_loses_lines_keeps_none_over(office: HeadOffice, hist
     history.extend(key)
     office.take(history)
     assert [row.sku for row in office.rows(tables.reservation_lines)] == ["LAPTOP-001"]
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_reservation_keeps_who_opened_it(office: HeadOffice, history: History, batches: int) -> None:
+    office.admit("downtown")
+    history.created()
+    history.adjust({"MOUSE-001": 10})
+    key = history.reserve({"MOUSE-001": 1}, clerk="anna")
+    if batches == 2:
+        office.take(history)
+    history.pending[key]["clerk"] = "ben"
+    history.end(key, events.RESERVATION_CONFIRMED)
+    office.take(history)
+    assert [row.clerk for row in office.rows(tables.reservations)] == ["anna"]
+    assert office.verify().differences == []
 
 
 def test_an_unknown_type_is_applied_by_its_lines(office: HeadOffice, history: History) -> None:
