@@ -40,7 +40,9 @@ _BIND = ForRows(
     lambda _: (
         update(tables.stores)
         .where(_store.store == bindparam("of_store"), _store.first_hash.is_(None))
-        .values(first_hash=bindparam("bound_to"))
+        .values(
+            first_hash=bindparam("bound_to"), first_heard_us=func.coalesce(_store.first_heard_us, bindparam("now_us"))
+        )
     )
 )
 _NAME = ForRows(
@@ -118,9 +120,13 @@ def move_cursors(connection: Connection, intakes: Sequence[Intake], states: Mapp
     )
 
 
-def bind_stores(connection: Connection, intakes: Sequence[Intake], states: Mapping[str, StoreState]) -> None:
+def bind_stores(connection: Connection, intakes: Sequence[Intake], states: Mapping[str, StoreState], now: int) -> None:
     """Bind a store to its ledger with its first event, and keep what `ledger.created` says."""
-    first = [{"of_store": intake.store, "bound_to": intake.hashes[0]} for intake in intakes if intake.prev_seq == 0]
+    first = [
+        {"of_store": intake.store, "bound_to": intake.hashes[0], "now_us": now}
+        for intake in intakes
+        if intake.prev_seq == 0
+    ]
     _BIND.run(connection, first)
     named = [
         {"of_store": store, **{f"its_{name}": value for name, value in state.ledger._asdict().items()}}

@@ -105,7 +105,7 @@ def _apply(
             state.take(seq, item)
     first_positions = archive_runs(connection, shard, position, intakes, runs, now)
     save(connection, states, now)
-    bind_stores(connection, intakes, states)
+    bind_stores(connection, intakes, states, now)
     move_cursors(connection, intakes, states, now)
     return [
         Applied(

@@ -90,8 +90,10 @@ def test_admitting_twice_is_said(office: HeadOffice, downtown: History) -> None:
 def test_a_store_admitted_before_it_spoke_is_bound_by_its_first_event(office: HeadOffice, downtown: History) -> None:
     assert admit(office, "downtown") == Admission("downtown", False, False, None)
     assert office.cursor("downtown") == Cursor("downtown", True, None, 1, 0, GENESIS)
-    office.apply(downtown.intake())
+    [applied] = office.apply(downtown.intake())
     assert office.cursor("downtown").first_hash == downtown.hashes[1]
+    assert office.rows(tables.stores)[0].first_heard_us == applied.applied_us
+    assert admit(office, "downtown") == Admission("downtown", True, True, downtown.hashes[1])
 
 
 def test_a_store_admitted_before_it_spoke_comes_back_as_admitted(office: HeadOffice, downtown: History) -> None:
