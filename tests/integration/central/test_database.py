@@ -123,6 +123,19 @@ def test_a_second_writer_waits_and_is_told(office: HeadOffice, monkeypatch: pyte
     other.dispose()
 
 
+@pytest.mark.concurrency
+def test_on_sqlite_a_writer_is_alone_before_it_reads(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else both would read, and the second one's write would fail at once, however long it was ready to wait."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
+    engine = open_database(sqlite_url, clock=ManualClock())
+    with writing(engine):
+        with pytest.raises(BusyError), writing(engine):
+            pass
+        with reading(engine) as connection:
+            assert shards.shard_count(connection) == 1
+    engine.dispose()
+
+
 def holder(engine: Engine) -> str:
     with reading(engine) as connection:
         return shards.list_shards(connection)[0].holder
