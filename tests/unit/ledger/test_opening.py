@@ -9,7 +9,7 @@ import pytest
 from invctl.clock import ManualClock, SystemClock
 from invctl.errors import InvalidValueError, NotFoundError, RefusedError
 from invctl.ledger import database, migrations, products, reads
-from invctl.ledger.ledger import FILE, Ledger, Store
+from invctl.ledger.ledger import FILE, Ledger, Store, SystemBits
 from invctl.ledger.verify import verify
 from invctl.ledger.writing import Origin
 from invctl.model import events
@@ -218,3 +218,13 @@ def test_leaving_without_a_commit_undoes(tmp_path: Path, clock: ManualClock) -> 
             products.insert(write, {"sku": "PHONE", "name": "Phone", "price": None}, Origin())
             write.commit()
         assert reads.stock(ledger, "PHONE")[0]
+
+
+def test_the_systems_own_chance_gives_so_many_bits_and_uses_all_of_them() -> None:
+    chance = SystemBits()
+    for bits in (1, 5, 8, 128):
+        drawn = [chance.getrandbits(bits) for _ in range(400)]
+        assert max(drawn) < 1 << bits
+        # Each bit is seen set and not set: that one is not has a chance of 1 in 10^120.
+        assert [any(number >> bit & 1 for number in drawn) for bit in range(bits)] == [True] * bits
+        assert [all(number >> bit & 1 for number in drawn) for bit in range(bits)] == [False] * bits
