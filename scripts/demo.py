@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
 import sys
 import time
+from collections import Counter
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from scripts.chain.broker import Broker
     from scripts.chain.processes import Child
 
-RATE_EACH = 8.0
+RATE_EACH = 9.0
 LOOK_EVERY_S = 0.25
 CLERKS_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 60.0
@@ -75,16 +77,25 @@ class Demo:
                 )
             )
 
-    def end(self) -> None:
-        """Let the clerks go home, and everything arrive."""
+    def end(self, ran_s: float) -> None:
+        """Let the clerks go home and everything arrive, and say what was done in `ran_s` seconds."""
         for clerk in self._clerks:
             clerk.ask_to_end()
         for clerk in self._clerks:
             clerk.stop(CLERKS_TIMEOUT_S)
         self.runner.drain(DRAIN_TIMEOUT_S)
+        outcomes: Counter[str] = Counter()
         for clerk in self._clerks:
-            if "unexpected" in (tail := clerk.log_tail(3)):
-                self._out.talk(f"{clerk.name}: {tail}")
+            said = clerk.log_tail(1)
+            if not said.startswith("{"):
+                raise InventoryError(f"{clerk.name} did not go home in order: {clerk.log_tail(3)}")
+            outcomes.update(json.loads(said))
+        processes = outcomes.pop("processes", 0)
+        told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+        self._out.talk(
+            f"clerks did {outcomes.total()} operations, {outcomes.total() / ran_s:.0f} a second, {processes} of them as"
+            f" processes of invctl: {told}"
+        )
 
     def check(self) -> None:
         """Raise InventoryError when a process ended by itself."""
@@ -132,7 +143,7 @@ def demo(
             _wait(run, stop, until_s)
         ran_s = time.monotonic() - began_s
         out.talk("clerks go home; everything drains ...")
-        run.end()
+        run.end(ran_s)
         proof = ask_for_proof(
             run.chain, run.runner.environ, since_us=since_us, broker=broker.description, seconds=ran_s
         )
