@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 _store, _cursor, _suspect = tables.stores.c, tables.cursors.c, tables.suspects.c
 _CURSORS = ByKeys(
-    tables.stores.join(tables.cursors, _cursor.store == _store.store),
-    keys=(_store.store,),
+    tables.cursors.join(tables.stores, _store.store == _cursor.store),
+    keys=(_cursor.store,),
     columns=(
-        _store.store,
+        _cursor.store,
         _store.status,
         _store.shard,
         _store.first_hash,
         _cursor.epoch,
         _cursor.applied_seq,
         _cursor.applied_hash,
-        select(func.count()).where(_suspect.store == _store.store).scalar_subquery().label("suspects"),
+        select(func.count()).where(_suspect.store == _cursor.store).scalar_subquery().label("suspects"),
     ),
     lock=True,
 )

@@ -22,7 +22,6 @@ ROWS_FETCHED_MAX = 500
 # Looking for so many names in the bytes costs less than reading the bytes.
 _NEEDLES_MAX = 20
 
-
 _ARCHIVE = ForRows(lambda _: insert(tables.archive))
 _COUNT = (
     update(tables.shards)

@@ -65,7 +65,7 @@ class ByKeys:
     ) -> None:
         """Select `columns` of `source` (a table, or several joined) by the columns `keys`, which are text.
 
-        `lock` keeps the rows as they are until the transaction ends.
+        `lock` keeps the rows of the keys' table as they are until the transaction ends.
         """
         self._source = source
         self._columns = columns
@@ -88,7 +88,7 @@ class ByKeys:
         wanted, values = _key_table(dialect, len(self._keys))
         matches = and_(*(column == value for column, value in zip(self._keys, values, strict=True)))
         statement = select(*self._columns).select_from(wanted).join(self._source, matches)
-        return statement.with_for_update(of=list(self._keys)) if self._lock else statement
+        return statement.with_for_update(of=list(self._keys), key_share=True) if self._lock else statement
 
 
 def insert_into(dialect: str, table: Table) -> Insert:

@@ -23,7 +23,8 @@ FENCE_BITS = 128
 _LOCK = (
     select(tables.shards.c.fence, tables.shards.c.position)
     .where(tables.shards.c.shard == bindparam("of_shard"))
-    .with_for_update()
+    # FOR NO KEY UPDATE: stops whoever would change the row, but not a new store that refers to it.
+    .with_for_update(key_share=True)
 )
 
 

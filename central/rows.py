@@ -80,7 +80,7 @@ def keys_of(run: Iterable[Facts]) -> Keys:
 
 
 def load(connection: Connection, states: Mapping[str, StoreState], keys: Mapping[str, Keys]) -> None:
-    """Fill in what the database has under these keys. The rows stay locked until the transaction ends."""
+    """Fill in what the database has under these keys. The levels stay locked until the transaction ends."""
     skus = [(store, sku) for store, of_store in keys.items() for sku in of_store.skus]
     for row in _LEVELS.rows(connection, skus):
         states[row.store].levels[row.sku] = StockLevel(row.on_hand, row.reserved, row.version)

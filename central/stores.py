@@ -78,12 +78,16 @@ def admit(connection: Connection, store: str) -> Admission:
 
     Raises InvalidValueError where this is no store id.
     """
-    row: dict[str, Any] = _identity(check_store(store), shard_count(connection))
-    statement = insert_into(connection.dialect.name, tables.stores).on_conflict_do_nothing(index_elements=["store"])
-    connection.execute(statement, [{**row, "status": PENDING}])
-    _begin_cursors(connection, [store])
+    row = _identity(check_store(store), shard_count(connection))
     mine = tables.stores.c.store == store
-    found = connection.execute(select(tables.stores).where(mine).with_for_update()).one()
+    # Rows that an apply may hold are left alone where they are there already.
+    select_mine = select(tables.stores).where(mine).with_for_update(key_share=True)
+    found = connection.execute(select_mine).one_or_none()
+    if found is None:
+        statement = insert_into(connection.dialect.name, tables.stores).on_conflict_do_nothing(index_elements=["store"])
+        connection.execute(statement, [{**row, "status": PENDING}])
+        _begin_cursors(connection, [store])
+        found = connection.execute(select_mine).one()
     if found.status == PENDING:
         connection.execute(update(tables.stores).where(mine).values(status=ADMITTED, admitted_us=now_us(connection)))
     return Admission(store, found.status == ADMITTED, found.first_heard_us is not None, found.first_hash)

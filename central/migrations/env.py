@@ -1,4 +1,7 @@
-"""Alembic runs this for each of its commands: the migrations, on the connection that the caller handed in."""
+"""Alembic runs this for each of its commands: the migrations, on the connection that the caller handed in.
+
+The caller has begun a transaction, and commits it: so also on SQLite all migrations happen together, or none.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,6 @@ context.configure(
     target_metadata=metadata,
     # SQLite changes a table by making it anew.
     render_as_batch=True,
-    # Also on SQLite, where Alembic does not count on it: `writing` has begun the transaction.
-    transactional_ddl=True,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -6,19 +6,20 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import event as sqlalchemy_event
 
-from central import cursors, shards, stores, tables
+from central import cursors, database, shards, stores, tables
 from central.database import reading, writing
 from central.stores import Admission
 from invctl.errors import InvalidValueError
 from invctl.model.chain import GENESIS
 from invctl.model.identifiers import slot_of
 from invctl.sync.receiver import Cursor, Heard
+from tests.integration.central.head_office import HeadOffice
 from tests.integration.central.histories import START_US, History
 
 if TYPE_CHECKING:
     from invctl.clock import ManualClock
-    from tests.integration.central.head_office import HeadOffice
 
 
 @pytest.fixture
@@ -144,6 +145,30 @@ def test_there_is_an_end_to_those_that_wait(office: HeadOffice, monkeypatch: pyt
 def test_what_is_no_store_id_is_not_admitted(office: HeadOffice, store: str) -> None:
     with pytest.raises(InvalidValueError):
         admit(office, store)
+
+
+@pytest.mark.concurrency
+def test_an_admission_does_not_wait_behind_an_apply(
+    postgres_url: str, clock: ManualClock, downtown: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCK_TIMEOUT_S", 0.2)
+    office = HeadOffice(postgres_url, clock)
+    office.admit("downtown")
+    office.take(downtown)
+    downtown.adjust({"MOUSE-001": 1})
+    held: list[Admission] = []
+
+    def admit_meanwhile(*_: object) -> None:
+        """All rows of the apply are written, and locked, at this point."""
+        if not held:
+            held.append(Admission("", already=False, heard=False, first_hash=None))
+            held[:] = [admit(office, "downtown"), admit(office, "midtown")]
+            office.register(heard("brooklyn"))
+
+    sqlalchemy_event.listen(office.engine, "commit", admit_meanwhile)
+    office.take(downtown)
+    assert [each.already for each in held] == [True, False]
+    office.close()
 
 
 def test_cursors_are_loaded_by_shard_with_their_suspects(office: HeadOffice, downtown: History) -> None:
