@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import pytest
@@ -306,8 +307,10 @@ def largest(type_: str, subject: str, data: dict[str, Any]) -> bytes:
     )
 
 
-@given(st.lists(skus, max_size=800))
-def test_runs_split_by_size_are_the_whole_in_order_and_each_fits(basket: list[str]) -> None:
+@given(st.integers(0, 1000), st.integers(0, 2**32))
+def test_runs_split_by_size_are_the_whole_in_order_and_each_fits(count: int, seed: int) -> None:
+    chance = Random(seed)
+    basket = [f"{number}".ljust(chance.randint(4, 64), "X") for number in range(count)]
     runs = events.split_by_size(basket)
     assert [sku for run in runs for sku in run] == basket
     assert all(runs)

@@ -241,6 +241,7 @@ def test_a_beginning_that_moves_other_units_than_stated_is_found(history: Histor
     [
         (events.PRODUCT_ADDED, {}),
         (events.PRODUCT_ADDED, {"sku": ["A"], "name": "x"}),
+        (events.PRODUCT_ADDED, {"sku": 5, "name": "x"}),
         (events.PRODUCT_EDITED, {"sku": "A", "name": 5}),
         (events.PRODUCT_EDITED, {"sku": "A", "name": "x", "price": "8"}),
         (events.RESERVATION_CREATED, {}),

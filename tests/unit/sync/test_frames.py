@@ -162,7 +162,19 @@ def test_any_value_in_any_field_is_a_frame_or_a_frame_error(case: tuple[str, Any
 
 WORD = ["", "x" * 65, "a b", "\u00e9", "\x00", "\ud800", 1, [], {}, True]
 WHOLE = [-1, 2**63, 10**400, 1.0, True, "1", [], {}]
-HASH = ["", "00" * 31, "00" * 33, "zz" * 32, " " + "00" * 31 + " ", "\u0661" * 64, 1, [], {}, True]
+HASH = [
+    "",
+    " ".join(["00"] * 32),
+    "00" * 31,
+    "00" * 33,
+    "zz" * 32,
+    " " + "00" * 31 + " ",
+    "\u0661" * 64,
+    1,
+    [],
+    {},
+    True,
+]
 STORE = ["", "A", "a" * 33, "a:b", "\ud800", 1, [], {}, True]
 EVENT_LISTS = [[], ["x"] * 257, "x", [1], [["x"]], ["\ud800"], [True], {}, 1, True]
 FIELDS: dict[str, list[Any]] = {
@@ -202,6 +214,14 @@ def test_what_counts_from_one_is_not_zero(way: str, frame: Any, name: str) -> No
     with pytest.raises(FrameError):
         DECODERS[way](bent(frame, **{name: 0}))
     assert DECODERS[way](bent(frame, **{name: 1}))[frame._fields.index(name)] == 1
+
+
+def test_the_largest_number_and_the_most_events_are_read() -> None:
+    most = 2**63 - 1
+    assert frames.decode_up(bent(HELLO, epoch=most, n=most, head_seq=most, acked_seq=most)) == HELLO._replace(
+        epoch=most, n=most, head_seq=most, acked_seq=most
+    )
+    assert frames.decode_up(bent(EVENTS, events=["{}"] * 256)) == EVENTS._replace(events=[b"{}"] * 256)
 
 
 @pytest.mark.parametrize("frame", DOWN, ids=lambda frame: type(frame).__name__)
@@ -252,10 +272,10 @@ def test_a_wrong_checksum_names_nobody() -> None:
 @pytest.mark.fault_tolerance
 @pytest.mark.parametrize("way", DECODERS)
 def test_a_frame_beyond_the_limit_is_not_even_read(way: str) -> None:
-    padding = "x" * (frames.FRAME_BYTES_MAX - 1000)
     frame = HELLO if way == "up" else ACK
-    assert DECODERS[way](bent(frame, padding=padding)) == frame
-    for size in (frames.FRAME_BYTES_MAX, 10 * 1024 * 1024):
+    room = frames.FRAME_BYTES_MAX - len(bent(frame, padding=""))
+    assert DECODERS[way](bent(frame, padding="x" * room)) == frame
+    for size in (room + 1, 10 * 1024 * 1024):
         with pytest.raises(FrameError, match="bytes"):
             DECODERS[way](bent(frame, padding="x" * size))
 

@@ -98,7 +98,8 @@ def test_any_runs_in_any_order_and_rounds_leave_a_beginning_of_the_ledger(
 
 def test_a_hello_is_acknowledged_with_what_is_committed(office: HeadOffice) -> None:
     store = Sender(2)
-    assert office.ack(store.hello()).applied_seq == 0
+    ack = office.ack(store.hello())
+    assert (ack.applied_seq, ack.applied_hash, ack.want_from, ack.suspects) == (0, GENESIS, None, 0)
     office.round(store.events(1, 2))
     ack = office.ack(store.hello())
     assert (ack.n, ack.applied_seq, ack.applied_hash, ack.want_from) == (3, 2, store.outbox.hashes[2], None)
@@ -165,7 +166,9 @@ def test_any_frame_whatever_leaves_a_receiver_that_answers(office: HeadOffice) -
     ]
     for payload in hostile:
         office.round(payload)
-        office.round(payload, store="\ud800")
+        assert office.round(payload, store="\ud800") == []
+    # Whoever may be read is dropped as foreign; of the others nobody knows where they come from.
+    assert office.receiver.counts["foreign"] == 4
     assert office.ack(Sender(1, boot="boot-b").hello()).boot == "boot-b"
 
 
@@ -238,10 +241,12 @@ def test_another_ledger_under_an_admitted_id_is_refused() -> None:
     office = HeadOffice("downtown")
     store, other = Sender(2), Sender(2, boot="boot-b", mark="other-")
     office.round(store.events(1, 2))
+    store.more(1)
+    office.round(store.events(3, 3))
     for payload in (other.hello(), other.events(1, 1), other.events(1, 2)):
         assert office.refusal(payload).reason == frames.OTHER_LEDGER
     assert office.receiver.counts[frames.OTHER_LEDGER] == 3
-    assert office.archive["downtown"] == bodies(1, 2)
+    assert office.archive["downtown"] == bodies(1, 3)
     assert office.ack(store.hello()).boot == "boot-a"
 
 
@@ -408,7 +413,7 @@ def test_a_commit_that_fails_is_not_answered_and_what_is_sent_again_is_applied(o
     office.receiver.failed(mine.store)
     office.receiver.committed(theirs, epoch=1, suspects=0)
     assert [answer.store for answer in office.answers()] == ["midtown"]
-    assert office.receiver.take() == []
+    assert office.ack(store.hello()).applied_seq == 0
     assert office.ack(store.events(1, 3)).applied_seq == 3
     assert office.archive["downtown"] == bodies(1, 3)
 
@@ -423,6 +428,16 @@ def test_after_a_conflict_the_databases_word_is_taken(office: HeadOffice) -> Non
     (answer,) = office.answers()
     assert isinstance(answer, frames.Ack)
     assert answer.applied_seq == 4
+
+
+@pytest.mark.fault_tolerance
+def test_nothing_is_answered_from_a_cursor_that_the_database_lost(office: HeadOffice) -> None:
+    store = Sender(5)
+    office.round(store.events(1, 5))
+    office.hear(store.hello())
+    office.receiver.load(Cursor("downtown", True, store.outbox.first_hash, 1, 2, store.outbox.hashes[2]))
+    assert office.answers() == []
+    assert office.ack(store.hello()).applied_seq == 2
 
 
 @pytest.mark.fault_tolerance
@@ -481,6 +496,10 @@ def test_a_late_frame_does_not_hide_what_is_missing(office: HeadOffice) -> None:
     office.hear(*late)
     (heard,) = office.receiver.heard()
     assert (heard.head_seq, heard.head_hash) == (9, store.outbox.hashes[9])
+    store.more(1)
+    office.hear(store.hello())
+    (heard,) = office.receiver.heard()
+    assert (heard.head_seq, heard.head_hash) == (10, store.outbox.hashes[10])
 
 
 def test_a_head_falls_with_a_new_epoch(office: HeadOffice) -> None:
@@ -515,7 +534,12 @@ def test_each_answer_has_a_token_of_its_own(office: HeadOffice) -> None:
     tokens = [office.ack(store.hello()).token for _ in range(5)]
     office.receiver.load(Cursor("downtown", False, None, 1, 0, GENESIS))
     tokens.append(office.refusal(store.hello()).token)
-    assert len(set(tokens)) == 6
+    tokens += [
+        answer.token
+        for answer in office.round(store.hello(), Sender(1, boot="boot-b").hello())
+        if isinstance(answer, frames.Refused)
+    ]
+    assert len(set(tokens)) == 8
     assert HeadOffice("downtown", seed=2).ack(Sender(1).hello()).token not in tokens
 
 
@@ -549,6 +573,14 @@ def test_a_shard_that_was_given_away_is_forgotten(office: HeadOffice) -> None:
     assert office.receiver.cursor("downtown") is None
     assert office.answers() == []
     assert office.receiver.greetings() == []
+
+
+def test_a_shard_that_was_given_away_leaves_room_for_newcomers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver_module, "NEWCOMERS_MAX", 1)
+    office = HeadOffice()
+    office.refusal(Sender(1).hello())
+    office.receiver.clear()
+    assert office.refusal(Sender(1, store="midtown").hello(), store="midtown").store == "midtown"
 
 
 def test_a_frame_of_the_longest_words_is_answered(office: HeadOffice) -> None:
