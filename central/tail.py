@@ -95,8 +95,8 @@ def read_tail(
     found: list[TailEvent] = []
     reached: Positions = {}
     for shard, last in latest.items():
+        start = max(after.get(shard, 0), _before_first(connection, shard, last))
         # A position beyond the last one is of a database that was since restored or made anew: go on from its end.
-        start = min(max(after.get(shard, 0), _before_first(connection, shard, last)), last)
         reached[shard] = min(start + limit, last)
         found += _events_between(connection, shard, start, reached[shard], _filters(stores, types))
     if skus:

@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event as sqlalchemy_event
 
 from central import reads, tables
 from central.database import reading, writing
@@ -261,18 +262,22 @@ def test_rows_come_one_by_one_while_others_are_read(stocked: HeadOffice, monkeyp
 def test_the_open_reservations_have_an_index_of_their_own(stocked: HeadOffice) -> None:
     if stocked.engine.dialect.name == "postgresql":
         pytest.skip("PostgreSQL plans by statistics, and a small table is read whole")
-    plans: list[str] = []
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if "reservations" in statement:
+            statements.append((statement, parameters))
+
+    sqlalchemy_event.listen(stocked.engine, "before_cursor_execute", note)
     with reading(stocked.engine) as connection:
-        raw = connection.connection.dbapi_connection
-        assert raw is not None
-        statements: list[str] = []
-        raw.set_trace_callback(statements.append)
         list(reads.reservations(connection))
         reads.list_stores(connection)
-        raw.set_trace_callback(None)
-        for statement in statements:
-            if "reservations" in statement:
-                plans += [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
+    sqlalchemy_event.remove(stocked.engine, "before_cursor_execute", note)
+    plans: list[str] = []
+    with reading(stocked.engine) as connection:
+        for statement, parameters in statements:
+            explained = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans += [row.detail for row in explained]
     assert sum("ix_reservations_open" in plan for plan in plans) == 2
 
 

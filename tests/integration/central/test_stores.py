@@ -111,11 +111,15 @@ def test_a_ledger_whose_identity_is_not_known_yet_does_not_forget_it(office: Hea
     assert cursor.first_hash == downtown.hashes[1]
 
 
-def test_for_a_demo_all_are_admitted(office: HeadOffice, downtown: History) -> None:
+@pytest.mark.parametrize("admit_any", [True, False])
+def test_for_a_demo_all_are_admitted_once(
+    office: HeadOffice, downtown: History, clock: ManualClock, *, admit_any: bool
+) -> None:
     [cursor] = office.register(downtown.heard(), admit_any=True)
     assert cursor.admitted
     before = office.rows(tables.stores)
-    office.register(downtown.heard(), admit_any=True)
+    clock.advance(5)
+    office.register(downtown.heard(), admit_any=admit_any)
     assert office.rows(tables.stores) == before
     assert before[0].admitted_us is not None
 

@@ -111,6 +111,7 @@ def test_a_time_that_cannot_be_read_is_none(time: str) -> None:
         (events.PRODUCT_ADDED, PRODUCT | {"name": 7, "lines": [LINE]}, UNREADABLE),
         (events.PRODUCT_ADDED, PRODUCT | {"price": "8", "lines": [LINE]}, UNREADABLE),
         (events.PRODUCT_ADDED, PRODUCT | {"price": -1, "lines": [LINE]}, UNREADABLE),
+        (events.PRODUCT_ADDED, PRODUCT | {"price": True, "lines": [LINE]}, UNREADABLE),
         (events.PRODUCT_EDITED, PRODUCT | {"price": 2**63}, UNREADABLE),
         (events.LEDGER_CREATED, {"name": "\0", "lines": [LINE]}, UNSTORABLE),
         (events.LEDGER_CREATED, {"currency": 7, "lines": [LINE]}, UNREADABLE),
