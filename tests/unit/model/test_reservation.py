@@ -92,6 +92,8 @@ def test_each_event_leaves_the_whole_reservation(type_: str, status: str, ended_
         lines=(ReservationLine("MOUSE-001", 4, 1, 3),),
     )
     assert after.pending is (status == "pending")
+    told = after.as_dict()
+    assert (told["order"], told["clerk"], told["ended_at"]) == ("A-17", "ann", ended_at or None)
 
 
 def test_who_opened_it_stays_whoever_ends_it() -> None:

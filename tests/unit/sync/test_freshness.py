@@ -75,6 +75,17 @@ def test_a_head_within_a_run_counts_though_the_run_goes_on(office: HeadOffice) -
     assert fresh(office) == issued_us
 
 
+@pytest.mark.parametrize(("head_seq", "counts"), [(3, True), (4, True), (5, False)])
+def test_a_head_counts_from_the_first_event_of_a_run_to_its_last(head_seq: int, *, counts: bool) -> None:
+    office = HeadOffice("downtown")
+    store = Sender(6)
+    office.round(store.events(1, 2))
+    hello = store.hello(office.ack(store.hello()).token, head_seq=head_seq, head_hash=store.outbox.hashes[head_seq])
+    office.round(hello)
+    office.round(store.events(3, 4))
+    assert (fresh(office) > 0) is counts
+
+
 def test_several_heads_count_one_after_the_other(office: HeadOffice) -> None:
     store = Sender(0)
     issued = []

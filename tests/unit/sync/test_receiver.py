@@ -195,7 +195,7 @@ def test_a_store_that_was_not_admitted_is_listed_and_nothing_of_it_is_applied() 
     assert newcomer.at_us == office.now_us
     (answer,) = office.answers()
     assert isinstance(answer, frames.Refused)
-    assert (answer.reason, answer.n) == (frames.NOT_ADMITTED, 2)
+    assert (answer.reason, answer.n, answer.epoch) == (frames.NOT_ADMITTED, 2, 1)
     assert office.receiver.newcomers() == []
     office.round(store.hello())
     assert len(office.receiver.newcomers()) == 1
