@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from invctl.errors import BusyError, UnreachableError
 from invctl.ledger import outbox, reads, reservations
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.verify import verify
+from invctl.model.events import trace_id
 from invctl.sync import channels, frames
 from invctl.sync.shipper import Link, Shipper
 
@@ -110,6 +112,7 @@ class Courier:
                 self._log.debug("publish.failed", error=error)
                 self._shipper.publish_failed()
                 break
+            self._log_published(frame)
             sent += 1
         self._tell(before)
         return sent
@@ -161,6 +164,14 @@ class Courier:
     def _poked(self) -> None:
         self._home.drain_pokes()
         self._wake.set()
+
+    def _log_published(self, payload: bytes) -> None:
+        if not self._log.is_enabled_for(logging.DEBUG):
+            return
+        frame = frames.decode_up(payload)
+        if isinstance(frame, frames.Events):
+            trace = trace_id(frame.events[-1])
+            self._log.debug("events.published", seq=frame.last_seq, trace=trace, events=len(frame.events), n=frame.n)
 
     def _tell(self, before: ShipperState) -> None:
         after = self._shipper.state

@@ -178,7 +178,7 @@ def _watch(run: Demo, broker: Broker, stop: Callable[[], bool], until_s: float, 
 
     began_s = time.monotonic()
     watch = Watch(run.homes, run.chain.central_database)
-    with Screen(f"invctl demo, over {broker.description}", _hints(run)) as screen:
+    with Screen(f"invctl demo, over {broker.description}", _hints(run, broker)) as screen:
         while not stop() and time.monotonic() < until_s:
             run.check()
             watch.look()
@@ -190,12 +190,15 @@ def _watch(run: Demo, broker: Broker, stop: Callable[[], bool], until_s: float, 
     watch.close()
 
 
-def _hints(run: Demo) -> list[str]:
+def _hints(run: Demo, broker: Broker) -> list[str]:
+    # A broker that was given may have a password in its URL.
+    listen = [f"redis-cli -u {broker.url} psubscribe '*'"] if broker.process else []
     return [
         f"export PATH={ROOT / '.venv' / 'bin'}:$PATH",
         f"export INVCTL_HOME={run.homes[0]} INVCENTRAL_HOME={run.chain.central}",
         "invctl reserve MOUSE-001=2 --order MINE; invctl reservations; invctl stock",
         "invcentral stock MOUSE-001; invcentral tail --store downtown",
+        *listen,
     ]
 
 

@@ -20,6 +20,7 @@ from invctl.clock import SystemClock
 from invctl.errors import NotFoundError, RefusedError
 from invctl.ledger import adjustments, outbox, products, reads, reservations
 from invctl.ledger.ledger import Ledger
+from invctl.ledger.writing import Origin
 from invctl.runtime.logs import configure
 from invctl.sync import shipper
 from tests.integration.daemon.office import NAMESPACE, Office, until
@@ -99,6 +100,17 @@ async def test_what_the_ledger_has_arrives_byte_for_byte_and_is_remembered(
             assert central.archive["downtown"] == bodies(ledger)
             assert (link.state, link.reason, link.suspects) == ("up", "", 0)
             assert link.acked_us > 0
+
+
+async def test_what_is_published_is_logged_with_its_trace(tmp_path: Path, broker: MemoryBroker) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    with open_store(tmp_path) as ledger:
+        origin = Origin(trace=f"00-{trace}-b7ad6b7169203331-01")
+        reservations.reserve(ledger, {"MOUSE-001": 1}, origin=origin)
+        async with office(broker, "downtown"), daemon(MemoryBus(broker), tmp_path) as running:
+            await until(lambda: reads.link(ledger).acked_seq == 4)
+        (line,) = running.logged("events.published")
+        assert (line["store"], line["seq"], line["events"], line["trace"]) == ("downtown", 4, 4, trace)
 
 
 async def test_a_poke_sends_at_once(tmp_path: Path, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
