@@ -88,15 +88,16 @@ class Leases:
     async def tick(self) -> int:
         """Renew what is due, and ask for what is not ours. Returns how many shards came or went.
 
+        What was given back is not asked for again in the same tick: another has the fence, and may want the lease.
         Raises UnreachableError where the leases cannot be asked, and what `mint` raises. A lease that could not be
         renewed for that reason is still ours until its end.
         """
         changes = self._drop_ended()
-        await self._release()
+        given_back = await self._release()
         for shard in self._shards:
             if shard in self._held:
                 changes += await self._renew(shard)
-            if shard not in self._held and shard not in self._to_release:
+            if shard not in self._held and shard not in self._to_release | given_back:
                 changes += await self._acquire(shard)
         return changes
 
@@ -117,11 +118,13 @@ class Leases:
         self._held.clear()
         await self._release()
 
-    async def _release(self) -> None:
-        for shard in sorted(self._to_release):
+    async def _release(self) -> set[int]:
+        given_back = set(self._to_release)
+        for shard in sorted(given_back):
             if await self._locks.release(self._name(shard), self._owner):
                 self._log.info("lease.released", shard=shard)
             self._to_release.discard(shard)
+        return given_back
 
     def _drop_ended(self) -> int:
         now_s = self._clock.monotonic_s()

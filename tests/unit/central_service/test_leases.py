@@ -99,6 +99,17 @@ async def test_no_work_past_the_lease_s_end_by_our_own_clock() -> None:
     assert leases.fences() == {}
 
 
+async def test_the_end_of_a_lease_is_said_also_where_nobody_can_be_asked() -> None:
+    office = Office()
+    leases, locks = office.central("a")
+    await leases.tick()
+    locks.cut_off()
+    office.clock.advance(LEASE_TTL_S)
+    with capture_logs() as lines, pytest.raises(UnreachableError):
+        await leases.tick()
+    assert [line["event"] for line in lines] == ["lease.ended"]
+
+
 async def test_a_renewal_that_gets_no_answer_is_tried_again_while_the_lease_lasts() -> None:
     office = Office()
     leases, locks = office.central("a")
@@ -163,17 +174,18 @@ async def test_who_cannot_mint_a_fence_leaves_the_lease_to_others() -> None:
     assert await leases.tick() == 1
 
 
-async def test_a_lost_fence_gives_the_lease_back() -> None:
+async def test_a_lost_fence_gives_the_lease_back_and_others_go_first() -> None:
     office = Office()
     leases, _ = office.central("a")
     await leases.tick()
     leases.fence_lost(0, office.row[0])
     assert leases.fences() == {}
-    other, _ = office.central("b")
-    assert await other.tick() == 0
     await leases.tick()
-    assert office.leases.owner(NAME) == "a"
-    assert leases.fences() == {0: "fence-2"}
+    assert office.leases.owner(NAME) is None
+    other, _ = office.central("b")
+    assert await other.tick() == 1
+    assert await leases.tick() == 0
+    assert office.leases.owner(NAME) == "b"
 
 
 async def test_an_older_fence_of_our_own_that_is_lost_costs_us_nothing() -> None:
