@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import BindParameter, Connection
 
-    from invctl.sync.receiver import Intake
+    from invctl.sync.cursor import Intake
 
 _store, _cursor, _suspect = tables.stores.c, tables.cursors.c, tables.suspects.c
 _CURSORS = ByKeys(

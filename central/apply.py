@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from central.doubt import Doubt
     from central.facts import Facts
     from central.state import Drift
-    from invctl.sync.receiver import Heard, Intake
+    from invctl.sync.cursor import Heard, Intake
 
 __all__ = ["Applied", "CursorMovedError", "apply_intakes"]
 

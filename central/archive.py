@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from central.facts import Facts
-    from invctl.sync.receiver import Intake
+    from invctl.sync.cursor import Intake
 
 ROWS_FETCHED_MAX = 500
 # Looking for so many names in the bytes costs less than reading the bytes.

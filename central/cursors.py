@@ -8,14 +8,14 @@ from sqlalchemy import bindparam, case, func, select, update
 
 from central import tables
 from central.bulk import ForRows
-from invctl.sync.receiver import Cursor
+from invctl.sync.cursor import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import BindParameter, ColumnElement, Connection
 
-    from invctl.sync.receiver import Heard
+    from invctl.sync.cursor import Heard
 
 _old = tables.cursors.c
 _new_seq: BindParameter[int] = bindparam("new_head_seq")

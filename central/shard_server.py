@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from central.latency import Latencies
     from invctl.clock import Clock
     from invctl.model.identifiers import Bits
-    from invctl.sync.receiver import Cursor, Heard, Intake
+    from invctl.sync.cursor import Cursor, Heard, Intake
 
 PASSING = (BusyError, UnreachableError)
 REGISTER_EVERY_S = 0.5

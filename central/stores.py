@@ -18,7 +18,7 @@ from invctl.model.identifiers import check_store, slot_of
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from invctl.sync.receiver import Cursor, Heard
+    from invctl.sync.cursor import Cursor, Heard
 
 PENDING_MAX = 1000
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from invctl.model.chain import GENESIS
 from invctl.sync import channels
-from invctl.sync.receiver import Cursor
+from invctl.sync.cursor import Cursor
 
 if TYPE_CHECKING:
-    from invctl.sync.receiver import Intake
+    from invctl.sync.cursor import Intake
     from tests.simulation.world import World
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from invctl.sync import frames
+from invctl.sync.peer import Peer
 from invctl.sync.receiver import Receiver
 from invctl.sync.shipper import Shipper
 
 if TYPE_CHECKING:
     from invctl.model.chain import Head
+    from invctl.sync.cursor import Cursor
 
 
 class AcknowledgesBeforeCommit(Receiver):
@@ -29,33 +31,50 @@ class AcknowledgesBeforeCommit(Receiver):
 class AppliesTwice(Receiver):
     """It takes each frame that fits for new."""
 
-    def _append(self, peer: Any, frame: frames.Events, hashes: list[bytes]) -> None:
-        peer.bodies += frame.events
-        peer.hashes += hashes
-        peer.tip_seq, peer.tip_hash = frame.last_seq, frame.last_hash
+    class Twice(Peer):
+        def _append(self, frame: frames.Events, hashes: list[bytes]) -> None:
+            self.bodies += frame.events
+            self.hashes += hashes
+            self.tip_seq, self.tip_hash = frame.last_seq, frame.last_hash
+
+    def _begin(self, cursor: Cursor) -> Peer:
+        return self.Twice(cursor, self.counts)
 
 
 class OverlooksGaps(Receiver):
     """It takes what comes next for what follows."""
 
-    def _take_in(self, peer: Any, frame: frames.UpFrame) -> str:
-        if isinstance(frame, frames.Events) and frame.first_seq > peer.tip_seq + 1:
-            peer.tip_seq, peer.tip_hash = frame.first_seq - 1, frame.prev_hash
-        return super()._take_in(peer, frame)
+    class Overlooking(Peer):
+        def take_in(self, frame: frames.UpFrame) -> str:
+            if isinstance(frame, frames.Events) and frame.first_seq > self.tip_seq + 1:
+                self.tip_seq, self.tip_hash = frame.first_seq - 1, frame.prev_hash
+            return super().take_in(frame)
+
+    def _begin(self, cursor: Cursor) -> Peer:
+        return self.Overlooking(cursor, self.counts)
 
 
 class BelievesEveryHead(Receiver):
     """It takes a store's numbers for fresh as soon as its token is back, whatever is still missing."""
 
-    def _note_proof(self, peer: Any, frame: frames.UpFrame, now_us: int) -> None:
-        peer.fresh_us = max(peer.fresh_us, min(self._issued_us(frame.echo), now_us))
+    class Believing(Peer):
+        def prove(self, frame: frames.UpFrame, issued_us: int) -> None:  # noqa: ARG002 - that is the bug
+            self.fresh_us = max(self.fresh_us, issued_us)
+
+    def _begin(self, cursor: Cursor) -> Peer:
+        return self.Believing(cursor, self.counts)
 
 
 class DatesByArrival(Receiver):
     """It takes a frame for as new as its arrival."""
 
-    def _note_proof(self, peer: Any, frame: frames.UpFrame, now_us: int) -> None:
-        super()._note_proof(peer, frame._replace(echo=self._token(now_us)), now_us)
+    class Dating(Peer):
+        def prove(self, frame: frames.UpFrame, issued_us: int) -> None:  # noqa: ARG002 - that is the bug
+            assert self.heard
+            super().prove(frame, self.heard.at_us)
+
+    def _begin(self, cursor: Cursor) -> Peer:
+        return self.Dating(cursor, self.counts)
 
 
 class CountsProofsThatFailed(Receiver):

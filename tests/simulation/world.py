@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from invctl.bus.faults import Faults
 from invctl.sync import frames
-from invctl.sync.receiver import PROOFS_KEPT, Receiver
+from invctl.sync.peer import PROOFS_KEPT
+from invctl.sync.receiver import Receiver
 from invctl.sync.shipper import HEARTBEAT_S, RETRY_MAX_S, WINDOW_FRAMES_MAX, Link, Shipper
 from tests.simulation.agenda import START_S, Agenda, ViolationError
 from tests.simulation.central import Database, SimCentral

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from invctl.clock import Clock
-    from invctl.sync.receiver import Cursor, Heard, Intake
+    from invctl.sync.cursor import Cursor, Heard, Intake
     from tests.integration.central.histories import History
 
 

@@ -9,7 +9,7 @@ from invctl.model import events
 from invctl.model.chain import GENESIS, link
 from invctl.model.identifiers import new_event_id, new_reservation_id
 from invctl.model.stock import EMPTY, StockLevel
-from invctl.sync.receiver import Heard, Intake
+from invctl.sync.cursor import Heard, Intake
 
 if TYPE_CHECKING:
     from random import Random

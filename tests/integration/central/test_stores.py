@@ -14,7 +14,7 @@ from central.stores import Admission
 from invctl.errors import InvalidValueError
 from invctl.model.chain import GENESIS
 from invctl.model.identifiers import slot_of
-from invctl.sync.receiver import Cursor, Heard
+from invctl.sync.cursor import Cursor, Heard
 from tests.integration.central.head_office import HeadOffice
 from tests.integration.central.histories import START_US, History
 

@@ -12,7 +12,8 @@ from invctl.clock import SystemClock
 from invctl.errors import UnreachableError
 from invctl.model.chain import GENESIS
 from invctl.sync import channels
-from invctl.sync.receiver import Cursor, Receiver
+from invctl.sync.cursor import Cursor
+from invctl.sync.receiver import Receiver
 
 if TYPE_CHECKING:
     from invctl.bus.contract import EventBus

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from invctl.errors import NotEnoughStockError
-from invctl.ledger import outbox, products, reads, reservations
+from invctl.ledger import outbox, products, reads, reservations, seeding
 from invctl.ledger.outbox import LedgerOutbox
 from invctl.model.chain import GENESIS, Head, Run, links
 from invctl.settings import POKE_FILE, RUN
@@ -101,6 +101,7 @@ class TestPoke:
         products.edit(ledger, "MOUSE", {"price": None})
         outbox.remember_link(ledger, acked_seq=5, state="up", reason="", suspects=1)
         reads.reservation(ledger, key)
+        seeding.reset(ledger, dry_run=True)
         assert self.drained(daemon) == 0
 
     @pytest.mark.usefixtures("daemon")

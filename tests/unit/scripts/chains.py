@@ -16,7 +16,7 @@ from invctl.ledger import adjustments, reservations
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.outbox import LedgerOutbox
 from invctl.model.chain import links
-from invctl.sync.receiver import Heard, Intake
+from invctl.sync.cursor import Heard, Intake
 from scripts.chain.catalogue import catalogue
 from scripts.chain.folder import ChainFolder
 from scripts.seed import seed_store

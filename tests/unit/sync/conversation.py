@@ -8,7 +8,8 @@ from invctl.clock import parse_time
 from invctl.model import events
 from invctl.model.chain import GENESIS
 from invctl.model.stock import EMPTY
-from invctl.sync.receiver import Cursor, Receiver
+from invctl.sync.cursor import Cursor
+from invctl.sync.receiver import Receiver
 from invctl.sync.shipper import Shipper
 from tests.simulation.outbox import MemoryOutbox
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from invctl.model.chain import GENESIS
 from invctl.sync import frames
-from invctl.sync.receiver import Cursor, Intake, Receiver
+from invctl.sync.cursor import Cursor, Intake
+from invctl.sync.receiver import Receiver
 from tests.simulation.outbox import MemoryOutbox
 
 

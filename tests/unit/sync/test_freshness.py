@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from invctl.model.chain import GENESIS
-from invctl.sync import receiver as receiver_module
-from invctl.sync.receiver import Cursor
+from invctl.sync.cursor import Cursor
+from invctl.sync.peer import PROOFS_KEPT
 from tests.unit.sync.parties import HeadOffice, Sender, bent
 from tests.unit.sync.test_receiver import decoded
 
@@ -278,7 +278,7 @@ def test_heads_that_are_never_reached_do_not_keep_the_others_out(office: HeadOff
     store = Sender(2)
     office.round(store.events(1, 2))
     token = office.ack(store.hello()).token
-    for number in range(5 * receiver_module.PROOFS_KEPT):
+    for number in range(5 * PROOFS_KEPT):
         office.round(bent(decoded(store.hello(token)), head_seq=1_000_000 + number))
         token = office.ack(store.hello()).token
     issued_us = office.now_us
@@ -294,7 +294,7 @@ def test_a_long_backlog_proves_near_heads_before_far_ones(office: HeadOffice) ->
     token = office.ack(store.hello()).token
     first_us = office.now_us
     office.round(store.hello(token))
-    for _ in range(5 * receiver_module.PROOFS_KEPT):
+    for _ in range(5 * PROOFS_KEPT):
         store.more(1)
         office.round(store.hello(office.ack(store.hello()).token))
     last_us = office.now_us - 2000
@@ -311,7 +311,7 @@ def test_what_is_remembered_of_heads_is_bounded(office: HeadOffice) -> None:
     for number in range(500):
         token = office.ack(store.hello()).token
         office.round(bent(decoded(store.hello(token)), head_seq=3 + number))
-    assert len(office.receiver._peers["downtown"].proofs) <= receiver_module.PROOFS_KEPT
+    assert len(office.receiver._peers["downtown"].proofs) <= PROOFS_KEPT
 
 
 def test_an_empty_ledger_is_fresh_as_it_is(office: HeadOffice) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from invctl.model.chain import GENESIS, link
 from invctl.sync import frames
 from invctl.sync import receiver as receiver_module
-from invctl.sync.receiver import Cursor
+from invctl.sync.cursor import Cursor
 from tests.unit.sync.parties import HeadOffice, Sender, bent, bodies, sealed
 
 

@@ -1,0 +1,52 @@
+"""What central durably knows of a store, what it takes from it at once, and what the store said of itself."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Cursor(NamedTuple):
+    """How far central is with a store, as committed in its database.
+
+    `first_hash` binds the store's id to a ledger; None until it is known. `suspects` counts SKUs in doubt.
+    """
+
+    store: str
+    admitted: bool
+    first_hash: bytes | None
+    epoch: int
+    applied_seq: int
+    applied_hash: bytes
+    suspects: int = 0
+
+
+class Intake(NamedTuple):
+    """Events to apply in one transaction: they follow `prev_seq` and `prev_hash`, which the cursor must still show."""
+
+    store: str
+    prev_seq: int
+    prev_hash: bytes
+    bodies: list[bytes]
+    hashes: list[bytes]
+
+    @property
+    def first_seq(self) -> int:
+        """The seq of the first event."""
+        return self.prev_seq + 1
+
+    @property
+    def last_seq(self) -> int:
+        """The seq of the last event."""
+        return self.prev_seq + len(self.bodies)
+
+
+class Heard(NamedTuple):
+    """What a store last said of itself."""
+
+    store: str
+    boot: str
+    epoch: int
+    head_seq: int
+    head_hash: bytes
+    first_hash: bytes
+    at_us: int
