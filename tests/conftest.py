@@ -1,0 +1,16 @@
+"""What all tests share. Nothing here is timed: a busy machine must not fail a test that is right."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# What lands is decided by the same examples each time; by hand, each run tries others.
+settings.register_profile(
+    "unhurried",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=os.environ.get("CI") == "true",
+)
+settings.load_profile("unhurried")
