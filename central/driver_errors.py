@@ -27,7 +27,7 @@ _SQLITE: dict[str, tuple[type[InventoryError], str]] = {
 
 _TRY_AGAIN = "try again"
 _LOOK = "check that the server runs, and INVCENTRAL_DATABASE_URL"
-# The longest beginning of an SQLSTATE that is listed decides.
+# By the beginning of the SQLSTATE.
 _POSTGRES: dict[str, tuple[type[InventoryError], str]] = {
     "08": (UnreachableError, _LOOK),
     "25006": (UnreachableError, "that server is a read-only standby; point INVCENTRAL_DATABASE_URL at the primary"),
@@ -64,7 +64,7 @@ def translate(context: ExceptionContext) -> BaseException | None:
 def _of_postgres(context: ExceptionContext) -> tuple[type[InventoryError], str] | None:
     error = context.original_exception
     state = getattr(error, "sqlstate", None) or ""
-    for length in (5, 3, 2):
+    for length in (2, 3, 5):
         if found := _POSTGRES.get(state[:length]):
             return found
     # A connection that breaks, or never comes about, has no SQLSTATE.

@@ -73,7 +73,7 @@ def reservations(
     fresh = _freshness(connection, store)
     held, entry = tables.reservations, tables.reservation_lines
     filters = [*_given(held.c.store, store), *_given(held.c.reservation, reservation)]
-    # The open ones have an index of their own, which neither database takes for a parameter.
+    # The open ones have an index of their own; a prepared statement of PostgreSQL takes it for a constant alone.
     filters += [_IS_OPEN] if status == PENDING else _given(held.c.status, status)
     if sku is not None:
         filters.append(

@@ -164,6 +164,19 @@ def test_a_reader_sees_one_state_throughout(office: HeadOffice) -> None:
     assert holder(office.engine) == "central-2"
 
 
+def test_what_is_written_while_reading_is_lost_or_refused(office: HeadOffice) -> None:
+    def write() -> None:
+        with reading(office.engine) as connection:
+            connection.execute(update(tables.shards).values(holder="nobody"))
+
+    if office.engine.dialect.name == "postgresql":
+        with pytest.raises(UnreachableError, match="read-only"):
+            write()
+    else:
+        write()
+    assert holder(office.engine) == "central-1"
+
+
 @pytest.mark.fault_tolerance
 def test_a_commit_that_fails_leaves_nothing_open(office: HeadOffice, monkeypatch: pytest.MonkeyPatch) -> None:
     def disk_full(_: object) -> None:
