@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from central import tables
+from central import database, tables
 from central.apply import CursorMovedError, apply_intakes
+from central.database import writing
 from central.fence import FenceLostError
 from central.shards import shard_of
+from invctl.errors import BusyError
 from invctl.model import events
 from invctl.model.identifiers import slot_of
 from invctl.model.stock import StockLevel
@@ -19,6 +21,8 @@ from tests.integration.central.head_office import HeadOffice, set_up
 from tests.integration.central.histories import START_US, History
 
 if TYPE_CHECKING:
+    from sqlalchemy import Table
+
     from invctl.clock import ManualClock
 
 
@@ -162,6 +166,32 @@ def test_a_shard_without_a_fence_takes_nothing(office: HeadOffice, traded: Histo
     office.admit("downtown")
     with pytest.raises(FenceLostError):
         apply_intakes(office.engine, 7, "", [traded.intake()])
+
+
+@pytest.mark.concurrency
+@pytest.mark.parametrize("table", [tables.cursors, tables.levels], ids=lambda table: str(table.name))
+def test_what_was_compared_stays_until_it_is_set(
+    postgres_url: str, clock: ManualClock, traded: History, monkeypatch: pytest.MonkeyPatch, table: Table
+) -> None:
+    """Nobody moves a cursor or a level between the reading and the writing of it, fence or not."""
+    monkeypatch.setattr(database, "LOCK_TIMEOUT_S", 0.05)
+    office = HeadOffice(postgres_url, clock)
+    office.admit("downtown")
+    office.take(traded, upto=5)
+    refused: list[BusyError] = []
+
+    def meddle(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("INSERT INTO archive"):
+            with pytest.raises(BusyError) as caught, writing(meddler) as connection:
+                connection.execute(table.delete())
+            refused.append(caught.value)
+
+    meddler = database.open_database(postgres_url, clock=clock)
+    sqlalchemy_event.listen(office.engine, "before_cursor_execute", meddle)
+    office.take(traded)
+    assert len(refused) == 1
+    meddler.dispose()
+    office.close()
 
 
 class PulledPlugError(BaseException):
