@@ -13,14 +13,13 @@ from central import database, shards, tables
 from central.database import describe, now_us, open_database, reading, writing
 from invctl.clock import ManualClock, SystemClock
 from invctl.errors import BusyError, RefusedError, UnreachableError
+from tests.integration.central.head_office import HeadOffice
 from tests.integration.central.histories import START_US
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
-
-    from tests.integration.central.head_office import HeadOffice
 
 
 def setting(connection: Connection, name: str) -> str:
@@ -178,20 +177,24 @@ def test_what_is_written_while_reading_is_lost_or_refused(office: HeadOffice) ->
 
 
 @pytest.mark.fault_tolerance
-def test_a_commit_that_fails_leaves_nothing_open(office: HeadOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_fails_leaves_nothing_open(
+    sqlite_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL ends a transaction whose COMMIT fails; SQLite may not."""
+    office = HeadOffice(sqlite_url, clock)
+
     def disk_full(_: object) -> None:
         error = sqlite.OperationalError("database or disk is full")
         error.sqlite_errorname = "SQLITE_FULL"
         raise error
 
-    if office.engine.dialect.name == "postgresql":
-        pytest.skip("PostgreSQL ends a transaction whose COMMIT fails")
     with monkeypatch.context() as patch:
         patch.setattr(office.engine.dialect, "do_commit", disk_full)
         with pytest.raises(UnreachableError, match="full"):
             office.mint("central-2")
     office.mint("central-3")
     assert holder(office.engine) == "central-3"
+    office.close()
 
 
 @pytest.mark.fault_tolerance
