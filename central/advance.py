@@ -136,6 +136,19 @@ def bind_stores(connection: Connection, intakes: Sequence[Intake], states: Mappi
     _NAME.run(connection, named)
 
 
+def void_future_proofs(connection: Connection, shard: int) -> None:
+    """Forget how fresh the numbers of a shard's stores are where that lies in the future: the clock was set back.
+
+    Left alone, such a moment would come round and be taken for a proof.
+    """
+    in_shard = select(tables.stores.c.store).where(tables.stores.c.shard == shard)
+    connection.execute(
+        update(tables.cursors)
+        .where(_cursor.store.in_(in_shard), _cursor.fresh_us > now_us(connection))
+        .values(fresh_us=None)
+    )
+
+
 def note_fresh(connection: Connection, fresh: Mapping[str, int]) -> None:
     """Keep up to which moment each store's numbers are proved complete.
 

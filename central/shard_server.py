@@ -11,10 +11,12 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from central.advance import void_future_proofs
 from central.apply import CursorMovedError, apply_intakes
 from central.cursors import load_cursor, load_cursors, load_cursors_of
 from central.database import now_us, reading, writing
 from central.database_clock import DatabaseClock
+from central.fence import lock_and_check
 from central.limited_log import LimitedLog
 from central.stores import register_newcomers
 from invctl.errors import BusyError, UnreachableError
@@ -103,6 +105,7 @@ class ShardServer:
         self._register_due_s = clock.monotonic_s()
         self._unsaved: dict[str, Heard] = {}
         self._saved_fresh: dict[str, int] = {}
+        self._set_back_seen = 0
         self._told: Counter[str] = Counter()
         self._latencies = latencies
         self._counting: Counter[str] = Counter()
@@ -114,6 +117,7 @@ class ShardServer:
 
         Raises BusyError or UnreachableError: then nothing may be received yet.
         """
+        self._void_future_proofs()
         with reading(self._engine) as connection:
             cursors = load_cursors(connection, self._shard)
             self._time.set(now_us(connection))
@@ -146,6 +150,8 @@ class ShardServer:
             self._register()
         try:
             self._look_at_database(pending)
+            if self._receiver.counts["clock_set_back"] > self._set_back_seen:
+                self._void_future_proofs()
             self._save()
         except PASSING as error:
             self._limited.warning("upkeep.failed", error=error)
@@ -241,6 +247,15 @@ class ShardServer:
             return False
         self._receiver.load(cursor)
         return True
+
+    def _void_future_proofs(self) -> None:
+        """Take back what was proved by a clock that was set back, here and in the database."""
+        self._set_back_seen = self._receiver.counts["clock_set_back"]
+        self._saved_fresh.clear()
+        with writing(self._engine) as connection:
+            lock_and_check(connection, self._shard, self._fence)
+            void_future_proofs(connection, self._shard)
+            connection.commit()
 
     def _save(self) -> None:
         """Store what was heard since the last time. A failure loses nothing: the next time has it, too."""

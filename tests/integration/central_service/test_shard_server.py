@@ -377,6 +377,46 @@ def test_time_that_the_database_tells_late_does_not_void_what_was_proved(
     assert server.counts["clock_set_back"] == 0
 
 
+def fresh_us(engine: Engine) -> int | None:
+    with reading(engine) as connection:
+        found: int | None = connection.exec_driver_sql("SELECT fresh_us FROM cursors WHERE store = 'downtown'").scalar()
+    return found
+
+
+def proved(server: ShardServer, downtown: Store, clock: ManualClock) -> None:
+    """Let a token go out and come back, and store what it proves."""
+    for _ in range(2):
+        clock.advance(2.5)
+        downtown.talk(server)
+    server.upkeep()
+
+
+@pytest.mark.fault_tolerance
+def test_a_clock_set_back_takes_back_what_it_proved_and_proofs_go_on(
+    server: ShardServer, engine: Engine, downtown: Store, clock: ManualClock
+) -> None:
+    proved(server, downtown, clock)
+    before_us = fresh_us(engine)
+    assert before_us is not None
+    clock.shift_wall(-3600)
+    server.upkeep()
+    proved(server, downtown, clock)
+    after_us = fresh_us(engine)
+    assert after_us is not None
+    assert after_us <= clock.now_us() < before_us
+
+
+@pytest.mark.fault_tolerance
+def test_a_clock_set_back_while_no_central_ran_leaves_no_proof_that_would_come_round(
+    server: ShardServer, engine: Engine, downtown: Store, clock: ManualClock
+) -> None:
+    proved(server, downtown, clock)
+    assert fresh_us(engine) is not None
+    clock.shift_wall(-3600)
+    serving(engine, minted(engine), clock=clock).open()
+    assert fresh_us(engine) is None
+
+
 @pytest.mark.metrics
 def test_each_commit_is_told_with_its_trace_where_debugging_is_asked_for(
     engine: Engine, clock: ManualClock, downtown: Store
