@@ -1,14 +1,12 @@
 """`invcentral reservations`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from typer import Context, Option
 
 from central import reads
 from central.cli import words
-from central.cli.columns import all_columns
+from central.cli.columns import all_columns, telling
 from central.cli.command import read
 from central.cli.parameters import SKU, AnyStore
 from central.cli.times import LocalTime
@@ -20,9 +18,6 @@ from invctl.console.output import Column
 from invctl.errors import InvalidValueError
 from invctl.model.events import STATUS_AFTER
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 EVERY = "all"
 STATUSES = (*dict.fromkeys(STATUS_AFTER.values()), EVERY)
 LIMIT = 1000
@@ -32,11 +27,12 @@ _PEOPLES = [
     Column("status"),
     Column("items"),
     Column("until"),
+    Column("ended"),
     Column("order"),
     Column("clerk"),
-    Column("as_of_seq", "As of seq"),
-    Column("age"),
+    Column("as_of", "As of seq"),
 ]
+_OPTIONAL = ("status", "until", "ended", "order", "clerk")
 
 
 def parse_status(text: str) -> str:
@@ -64,26 +60,17 @@ def reservations(
         invcentral reservations --status expired
     """
     out = output(ctx)
-    found = 0
-
-    def counted(rows: Iterator[ReservationRow]) -> Iterator[ReservationRow]:
-        nonlocal found
-        for row in rows:
-            found += 1
-            yield row
-
     with read(ctx) as connection:
-        rows = counted(
-            reads.reservations(
-                connection, store=store, status=None if status == EVERY else status, sku=sku, limit=limit
-            )
+        rows = reads.reservations(
+            connection, store=store, status=None if status == EVERY else status, sku=sku, limit=limit
         )
-        if out.fmt == "table":
-            when = LocalTime(now_us(connection))
-            out.rows(_PEOPLES, (_for_people(row, when) for row in rows), empty=_nothing(status))
-        else:
+        if out.fmt != "table":
             out.rows(all_columns(ReservationRow), (row.as_dict() for row in rows), ident="reservation")
-    if found == limit:
+            return
+        when = LocalTime(now_us(connection))
+        records = [_for_people(row, when, status) for row in rows]
+    out.rows(telling(_PEOPLES, records, _OPTIONAL), records, empty=_nothing(status))
+    if len(records) == limit:
         out.talk(f"there may be more than these {limit}: see --limit")
 
 
@@ -91,10 +78,14 @@ def _nothing(status: str) -> str:
     return "no reservations" if status == EVERY else f"no {status} reservations"
 
 
-def _for_people(row: ReservationRow, when: LocalTime) -> dict[str, Any]:
+def _for_people(row: ReservationRow, when: LocalTime, wanted: str) -> dict[str, Any]:
     return {
-        **row.as_dict(),
+        "reservation": f"{row.store}/{row.reservation}",
+        "status": row.status if wanted == EVERY else None,
         "items": words.units((line["sku"], line["quantity"]) for line in row.lines),
-        "until": when.second(row.ended_us or row.expires_us),
-        "age": words.age(row.fresh),
+        "until": when.second(row.expires_us) if row.ended_us is None else None,
+        "ended": None if row.ended_us is None else when.second(row.ended_us),
+        "order": row.order,
+        "clerk": row.clerk,
+        "as_of": words.as_of(row.fresh),
     }

@@ -6,6 +6,7 @@ from typer import Context
 
 from central import reads
 from central.cli import words
+from central.cli.columns import telling
 from central.cli.command import home, opened, settings
 from central.cli.times import LocalTime
 from central.database import describe, reading
@@ -26,9 +27,11 @@ _PEOPLES = [
     Column("as_of_seq", "As of seq"),
     Column("behind"),
     Column("age"),
-    Column("open_reservations", "Open"),
+    Column("heard"),
+    Column("open_reservations", "Reservations"),
     Column("suspects"),
 ]
+_OPTIONAL = ("status", "behind", "open_reservations", "suspects")
 
 
 def status(ctx: Context) -> None:
@@ -53,9 +56,8 @@ def status(ctx: Context) -> None:
     out = output(ctx)
     out.result(record, message=_message(record, now), ident="running" if running else "stopped")
     if out.fmt == "table" and not out.quiet:
-        out.talk("")
-        rows = [_for_people(row) for row in now.stores]
-        out.rows(_PEOPLES, rows, empty="no store has spoken yet: `invcentral stores list` shows who does")
+        records = [_for_people(row) for row in now.stores]
+        out.rows(telling(_PEOPLES, records, _OPTIONAL), records, empty="no store has spoken yet")
 
 
 def _message(record: dict[str, Any], now: Status) -> list[Part]:
@@ -75,6 +77,8 @@ def _message(record: dict[str, Any], now: Status) -> list[Part]:
                 (f"\n{'shard ' + str(shard.shard):<12}", "bold"),
                 f" {shard.holder}, since {when.second(shard.fenced_us)}, at position {shard.position}",
             ]
+    if now.stores:
+        parts.append("\n")
     return parts
 
 
@@ -96,7 +100,7 @@ def _process(record: dict[str, Any], when: LocalTime) -> list[Part]:
     if latency:
         parts += [
             ("\nlatency", "bold"),
-            f"      {latency['p50']} ms in the median, {latency['p99']} ms at the 99th percentile",
+            f"      half within {words.milliseconds(latency['p50'])}, 99% within {words.milliseconds(latency['p99'])}",
         ]
     return parts
 
@@ -104,9 +108,8 @@ def _process(record: dict[str, Any], when: LocalTime) -> list[Part]:
 def _for_people(row: StoreRow) -> dict[str, Any]:
     return {
         **row.as_dict(),
-        "status": row.status if row.status == ADMITTED else "waits to be admitted",
+        "status": None if row.status == ADMITTED else "waits to be admitted",
         "behind": words.gap(row.fresh),
         "age": words.age(row.fresh),
-        "suspects": row.suspects or None,
-        "open_reservations": row.open_reservations or None,
+        "heard": "never" if row.fresh.heard_s is None else f"{words.duration(row.fresh.heard_s)} ago",
     }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LISTED_MAX = 5
 _PREFIX = "inventory."
-_UNITS_S = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_UNITS_S = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 
 class Told(NamedTuple):
@@ -50,13 +50,15 @@ def levels_after(event: TailEvent) -> str:
 
 
 def age(fresh: Freshness) -> str:
-    """Say how fresh a store's numbers are: `0.4 s`, `may have moved: silent for 3 h 5 min`."""
+    """Say up to how long ago a store's numbers are proved complete: `0.4s`, `3h5m, may have moved`."""
     proved = "never proved" if fresh.age_s is None else duration(fresh.age_s)
-    if fresh.heard_s is None:
-        return "never heard"
-    if fresh.silent:
-        return f"{proved}: may have moved, silent for {duration(fresh.heard_s)}"
-    return proved
+    return f"{proved}, may have moved" if fresh.silent else proved
+
+
+def as_of(fresh: Freshness) -> str:
+    """Say as of which event, and how fresh that is: `48 (0.4s)`."""
+    behind = f", {gap(fresh)}" if fresh.gap else ""
+    return f"{fresh.as_of_seq} ({age(fresh)}{behind})"
 
 
 def gap(fresh: Freshness) -> str:
@@ -65,16 +67,21 @@ def gap(fresh: Freshness) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration in its two largest units: `0.4 s`, `12 s`, `3 min 5 s`, `2 d 1 h`."""
+    """Write a duration in its two largest units: `0.4s`, `12s`, `3m5s`, `2d1h`."""
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}s"
     parts: list[str] = []
     rest = int(seconds)
     for size, name in _UNITS_S:
         amount, rest = divmod(rest, size)
         if amount or parts:
-            parts.append(f"{amount} {name}")
-    return " ".join(part for part in parts[:2] if not part.startswith("0 "))
+            parts.append(f"{amount}{name}")
+    return "".join(part for part in parts[:2] if part[0] != "0")
+
+
+def milliseconds(ms: float) -> str:
+    """Write milliseconds, as a duration where they are many: `4.1ms`, `2.5s`."""
+    return f"{ms:.1f}ms" if ms < 1000 else duration(ms / 1000)
 
 
 def counted(count: int, noun: str) -> str:
