@@ -35,8 +35,6 @@ def connect(path: Path, *, create: bool = False) -> apsw.Connection:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "synchronous = FULL"):
             connection.execute("PRAGMA " + pragma)
-        if create:
-            connection.execute("PRAGMA journal_mode = WAL")
     return connection
 
 

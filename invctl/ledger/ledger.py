@@ -6,7 +6,7 @@ The operations themselves are functions in `products`, `adjustments` and `reserv
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from invctl.model.identifiers import Bits
 
 FILE = "ledger.db"
+WRITERS = "writers"
 QUEUE_TIMEOUT_S = 10.0
 NAME_CHARS_MAX = 200
 
@@ -66,7 +67,7 @@ class Ledger:
         self.store = store
         self.clock = clock
         self.chance = chance
-        self._queue = WriterQueue(str(home / "writers"), timeout_s)
+        self._queue = WriterQueue(str(home / WRITERS), timeout_s)
         self._poke_file = str(home / RUN / POKE_FILE)
 
     @classmethod
@@ -127,7 +128,7 @@ class Ledger:
             raise RefusedError(
                 f"no folder can be made at {home}: {error.strerror}", hint="use another --home"
             ) from None
-        connection = connect(home / FILE, create=True)
+        connection = _laid_down(home)
         ledger = cls(home, connection, facts, clock or SystemClock(), chance or SystemBits(), QUEUE_TIMEOUT_S)
         try:
             ledger._begin(origin)
@@ -137,8 +138,6 @@ class Ledger:
         return ledger
 
     def _begin(self, origin: Origin) -> None:
-        with translated(self.path):
-            migrations.migrate(self.connection)
         with self.write() as write:
             found = database.first(self.connection, "SELECT store FROM ledger")
             if found:
@@ -245,6 +244,26 @@ class Ledger:
                 os.write(fd, b"!")
             finally:
                 os.close(fd)
+
+
+def _laid_down(home: Path) -> apsw.Connection:
+    """Connect to a file with the schema in it, and make it where there is none.
+
+    One at a time: SQLite tells whoever comes second, while a file becomes a WAL file, that it is busy.
+    """
+    path = home / FILE
+    with closing(WriterQueue(str(home / WRITERS), QUEUE_TIMEOUT_S)) as queue:
+        queue.enter()
+        connection = connect(path, create=True)
+        try:
+            with translated(path):
+                migrations.refuse_foreign(connection)
+                connection.execute("PRAGMA journal_mode = WAL")
+                migrations.migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
 
 
 def _begun(connection: apsw.Connection, path: Path) -> Store:

@@ -120,16 +120,13 @@ NEWEST = len(STEPS)
 
 
 def migrate(connection: apsw.Connection) -> None:
-    """Bring a ledger up to date. Raises RefusedError where it is newer than this program, or no ledger."""
+    """Bring a ledger up to date. Raises RefusedError where it is newer than this program."""
     if version_of(connection) == NEWEST:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Read again inside: another process may have migrated meanwhile.
-        version = version_of(connection)
-        if version == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
-            raise RefusedError("the file holds another database", hint="use another --home")
-        for number in range(version, NEWEST):
+        for number in range(version_of(connection), NEWEST):
             _run(connection, STEPS[number])
             connection.execute(f"PRAGMA user_version = {number + 1}")
         connection.execute("COMMIT")
@@ -147,6 +144,13 @@ def version_of(connection: apsw.Connection) -> int:
             hint="a newer invctl has been at work here: install that version again",
         )
     return version
+
+
+def refuse_foreign(connection: apsw.Connection) -> None:
+    """Raise RefusedError where the file holds another program's database."""
+    (ours,) = connection.execute("SELECT max(name = 'ledger') FROM sqlite_schema").fetchall()[0]
+    if ours == 0:
+        raise RefusedError("the file holds another database", hint="use another --home")
 
 
 def schema_differences(connection: apsw.Connection) -> list[str]:

@@ -1,15 +1,22 @@
-"""A fair queue of the processes that want to write one ledger.
+"""A fair queue of the processes that want to write one ledger: first come, first served.
 
 SQLite's own busy handler polls, and whoever polls at the right moment wins: of eight busy writers one waited five
-seconds. Here two locks on files make a turnstile: whoever holds the first stands before the ledger, and the one
-who leaves the ledger finds the first taken and goes to the end. SQLite's busy handler remains as the backstop.
+seconds. Here each takes a place, which is one byte of a file, under a lock of its own: the moment of its coming, in
+nanoseconds since the machine started. Its turn has come when no byte before that one is locked. The kernel wakes who
+waits for that, and takes the locks of a process that died away. SQLite's busy handler remains as the backstop.
+
+Whoever is inside keeps a shared lock on everything before its place, so no place before it can be taken, and two are
+never inside, whatever their clocks say.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import struct
+import sys
 import threading
+import time
 
 from invctl.errors import BusyError, RefusedError
 
@@ -18,80 +25,67 @@ class WriterQueue:
     """One ledger's queue, as one connection of one process stands in it. Not for use by two threads at once."""
 
     def __init__(self, path: str, timeout_s: float) -> None:
-        """Use the files `path` and `path` + `-next`, and wait at most `timeout_s`."""
+        """Use the file `path`, whose content does not matter, and wait at most `timeout_s`."""
         self._path = path
         self._timeout_s = timeout_s
-        self._inside = self._next = -1
+        self._fd = -1
         self._turn: _Turn | None = None
 
     def enter(self) -> None:
         """Wait for one's turn. Raises BusyError when it does not come in time, RefusedError where no file can be."""
-        if self._next < 0:
+        if self._fd < 0:
             self._open()
         # Whoever gave up before still stands where it stood.
         if self._turn is None or not self._turn.resume():
-            if self._pass():
+            place = _take_place(self._fd)
+            if _lock(self._fd, fcntl.LOCK_SH, 0, place):
                 return
-            self._turn = _Turn(self._next, self._inside)
-        self._wait(self._turn)
+            self._turn = _Turn(self._fd, place)
+        try:
+            self._turn.came.wait(self._timeout_s)
+        except BaseException:
+            # Such as Ctrl-C: who lives on must not keep a turn that it does not know of.
+            if not self._turn.pause():
+                self._turn = None
+                self.leave()
+            raise
+        if self._turn.pause():
+            hint = f"try again; if it lasts, a process that holds it may be stopped: `fuser -v {self._path}` names it"
+            raise BusyError(f"the ledger has been busy for {self._timeout_s:g} s", hint=hint)
+        self._turn = None
 
     def leave(self) -> None:
         """Let the next one in."""
-        fcntl.flock(self._inside, fcntl.LOCK_UN)
+        _lock(self._fd, fcntl.LOCK_UN, 0, 0)
 
     def close(self) -> None:
-        """Give the files back."""
-        if self._turn is None or not self._turn.closes():
-            for fd in (self._inside, self._next):
-                if fd >= 0:
-                    os.close(fd)
-        self._inside = self._next = -1
+        """Give the file back."""
+        if self._fd >= 0 and (self._turn is None or not self._turn.closes()):
+            os.close(self._fd)
+        self._fd = -1
         self._turn = None
 
     def _open(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            self._inside = os.open(self._path, flags, 0o644)
-            self._next = os.open(self._path + "-next", flags, 0o644)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            self.close()
             raise RefusedError(
                 f"the ledger cannot be written: {error.filename}: {error.strerror}",
                 hint="look at the modes of its file and folder",
             ) from None
 
-    def _pass(self) -> bool:
-        """Go straight in where nobody waits. Where nobody waits but somebody is inside, be the first to wait."""
-        if not _try_lock(self._next) or not _try_lock(self._inside):
-            return False
-        fcntl.flock(self._next, fcntl.LOCK_UN)
-        return True
-
-    def _wait(self, turn: _Turn) -> None:
-        try:
-            turn.came.wait(self._timeout_s)
-        except BaseException:
-            # Such as Ctrl-C: who lives on must not keep a turn that it does not know of.
-            if not turn.pause():
-                self._turn = None
-                self.leave()
-            raise
-        if turn.pause():
-            hint = f"try again; if it lasts, a process that holds it may be stopped: `fuser -v {self._path}` names it"
-            raise BusyError(f"the ledger has been busy for {self._timeout_s:g} s", hint=hint)
-        self._turn = None
-
 
 class _Turn:
-    """One wait for one's turn, in a thread of its own, as flock has no time limit.
+    """One wait for one's turn, in a thread of its own, as a lock has no time limit.
 
     A wait that is paused keeps its place; when the turn comes, it is passed on. So who gives up and tries again, for
     as long as it takes, has one thread and one place.
     """
 
-    def __init__(self, next_fd: int, inside_fd: int) -> None:
+    def __init__(self, fd: int, place: int) -> None:
         self.came = threading.Event()
-        self._fds = (next_fd, inside_fd)
+        self._fd = fd
+        self._place = place
         self._decision = threading.Lock()
         self._wanted = True
         self._over = self._closing = False
@@ -110,32 +104,52 @@ class _Turn:
             return self._wanted
 
     def closes(self) -> bool:
-        """Have the files closed when the turn comes. Returns False where it came, so that the caller has to."""
+        """Have the file closed when the turn comes. Returns False where it came, so that the caller has to."""
         with self._decision:
             self._closing = not self._over
             return self._closing
 
     def _stand(self) -> None:
-        next_fd, inside_fd = self._fds
-        # Whoever has this lock already, from passing by, keeps it.
-        fcntl.flock(next_fd, fcntl.LOCK_EX)
-        fcntl.flock(inside_fd, fcntl.LOCK_EX)
-        fcntl.flock(next_fd, fcntl.LOCK_UN)
+        _lock(self._fd, fcntl.LOCK_SH, 0, self._place, wait=True)
         with self._decision:
             if self._wanted:
                 self.came.set()
                 return
             self._over = True
             if not self._closing:
-                fcntl.flock(inside_fd, fcntl.LOCK_UN)
+                _lock(self._fd, fcntl.LOCK_UN, 0, 0)
                 return
-        os.close(next_fd)
-        os.close(inside_fd)
+        os.close(self._fd)
 
 
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _take_place(fd: int) -> int:
+    """Lock the byte of this moment. Where another has it, or is inside with a later one, the moment is over."""
+    while not _lock(fd, fcntl.LOCK_EX, place := time.monotonic_ns(), 1):
+        continue
+    return place
+
+
+if sys.platform == "linux":
+    _KINDS = {fcntl.LOCK_EX: fcntl.F_WRLCK, fcntl.LOCK_SH: fcntl.F_RDLCK, fcntl.LOCK_UN: fcntl.F_UNLCK}
+
+    def _lock(fd: int, kind: int, start: int, length: int, *, wait: bool = False) -> bool:
+        """Lock bytes of a file, all from `start` where `length` is 0. Returns False where others hold some of them.
+
+        The lock belongs to this opening of the file, whichever thread asks (`F_OFD_SETLK` in fcntl_locking(2)).
+        """
+        command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+        try:
+            fcntl.fcntl(fd, command, struct.pack("hhqqi4x", _KINDS[kind], os.SEEK_SET, start, length, 0))
+        except BlockingIOError:
+            return False
+        return True
+
+else:
+
+    def _lock(fd: int, kind: int, start: int, length: int, *, wait: bool = False) -> bool:
+        """Lock bytes of a file. The lock belongs to the process: SQLite alone keeps two ledgers in one apart."""
+        try:
+            fcntl.lockf(fd, kind if wait or kind == fcntl.LOCK_UN else kind | fcntl.LOCK_NB, length, start)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True

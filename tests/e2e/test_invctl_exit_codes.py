@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import subprocess
 from pathlib import Path
@@ -63,8 +62,7 @@ def test_5_wrong_state(clerk: Clerk) -> None:
 def test_6_busy(clerk: Clerk, monkeypatch: pytest.MonkeyPatch) -> None:
     # In this process, where the ten seconds of patience can be cut short.
     monkeypatch.setitem(Ledger.open.__func__.__kwdefaults__, "queue_timeout_s", 0.01)  # type: ignore[attr-defined] # of a class method
-    with (clerk.home / "writers").open("w") as writers:
-        fcntl.flock(writers, fcntl.LOCK_EX)
+    with Ledger.open(clerk.home) as other, other.write():
         assert_refused(clerk("reserve", "MOUSE-001", "-o", "json"), 6, "busy")
         # Who reads does not wait for who writes.
         assert clerk.stock("MOUSE-001") == (10, 0, 10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import threading
@@ -14,7 +13,7 @@ import pytest
 
 from invctl.clock import SystemClock
 from invctl.errors import BusyError
-from invctl.ledger import reads
+from invctl.ledger import reads, writers
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.writers import WriterQueue
 from tests.integration.ledger.processes import working
@@ -38,24 +37,23 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         assert_sound(ledger)
 
 
-def until(condition: threading.Event) -> None:
-    assert condition.wait(PATIENT_S)
-
-
-def wait_until_somebody_stands_before(ledger: Path) -> None:
-    # Whoever comes second is known to be there when it has the first lock: nothing tells us, so we look.
-    with (ledger / "writers-next").open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
-            fcntl.flock(file, fcntl.LOCK_UN)
-            os.sched_yield()
-
-
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def placed(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Count who has taken a place, whether or not the turn has come."""
+    taken = threading.Semaphore(0)
+    take_place = writers._take_place
+
+    def take(fd: int) -> int:
+        place = take_place(fd)
+        taken.release()
+        return place
+
+    monkeypatch.setattr(writers, "_take_place", take)
+    return taken
 
 
 @contextmanager
@@ -72,8 +70,7 @@ class Entering:
     def __init__(self, queue: WriterQueue, order: list[str], name: str) -> None:
         self._queue, self._order, self._name = queue, order, name
         self.entered = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
+        threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
         self._queue.enter()
@@ -81,21 +78,54 @@ class Entering:
         self.entered.set()
 
 
-def test_who_leaves_and_comes_again_is_after_the_one_who_waits(tmp_path: Path) -> None:
+def test_first_come_first_served(tmp_path: Path, placed: threading.Semaphore) -> None:
     order: list[str] = []
-    with queues(tmp_path, 2) as (first, second):
-        first.enter()
+    names = [f"waiting {number}" for number in range(8)]
+    with queues(tmp_path, 1 + len(names)) as (first, *waiting):
         for _ in range(20):
-            waiting = Entering(second, order, "waiting")
-            wait_until_somebody_stands_before(tmp_path)
+            first.enter()
+            assert placed.acquire(timeout=PATIENT_S)
+            entering = []
+            for queue, name in zip(waiting, names, strict=True):
+                entering.append(Entering(queue, order, name))
+                assert placed.acquire(timeout=PATIENT_S)
+            # Whoever leaves and comes again at once is after all who wait.
             first.leave()
             again = Entering(first, order, "again")
-            until(waiting.entered)
-            assert order == ["waiting"]
-            second.leave()
-            until(again.entered)
+            assert placed.acquire(timeout=PATIENT_S)
+            for queue, thread in zip(waiting, entering, strict=True):
+                assert thread.entered.wait(PATIENT_S)
+                queue.leave()
+            assert again.entered.wait(PATIENT_S)
+            first.leave()
+            assert order == [*names, "again"]
             order.clear()
-        first.leave()
+
+
+def test_who_comes_with_an_earlier_moment_does_not_get_in_beside_one_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two clocks need not agree, nor two processes lock in the order in which they looked at one."""
+    moments = iter([1000, 5, 5, 1000, 1001])
+    with monkeypatch.context() as patch, queues(tmp_path, 2, HURRY_S) as (inside, other):
+        patch.setattr("invctl.ledger.writers.time.monotonic_ns", lambda: next(moments))
+        inside.enter()
+        with pytest.raises(BusyError):
+            other.enter()
+        assert next(moments, None) is None
+        inside.leave()
+        patiently(other.enter)
+
+
+def test_two_with_an_equal_moment_are_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([7, 7, 7, 8])
+    with monkeypatch.context() as patch, queues(tmp_path, 2, HURRY_S) as (inside, other):
+        patch.setattr("invctl.ledger.writers.time.monotonic_ns", lambda: next(moments))
+        inside.enter()
+        with pytest.raises(BusyError):
+            other.enter()
+        inside.leave()
+        patiently(other.enter)
 
 
 def test_who_waits_too_long_is_told_and_gives_the_turn_back(tmp_path: Path) -> None:
@@ -216,21 +246,26 @@ def test_a_writer_stopped_inside_makes_the_others_busy_not_hang_and_its_death_le
 @pytest.mark.fault_tolerance
 def test_a_writer_stopped_in_the_queue_is_no_worse(tmp_path: Path, ledger: Ledger) -> None:
     before = head(ledger)
-    with Ledger.open(tmp_path, queue_timeout_s=HURRY_S) as hurried, ledger.write():
-        with working(1, "stand", tmp_path) as (stopped,):
-            wait_until_somebody_stands_before(tmp_path)
+    with Ledger.open(tmp_path, queue_timeout_s=HURRY_S) as hurried:
+        with ledger.write(), working(1, "stand", tmp_path) as (stopped,):
+            wait_until_somebody_waits(tmp_path)
             stopped.stop()
             with pytest.raises(BusyError):
                 hold(hurried, MOUSE=1)
-            stopped.kill()
-        with pytest.raises(BusyError):
-            hold(hurried, MOUSE=1)
-    hold(ledger, MOUSE=1)
+        # Its place was taken away with it, and nobody is inside any more.
+        patiently(lambda: hold(hurried, MOUSE=1))
     assert head(ledger) == before + 1
 
 
+def wait_until_somebody_waits(ledger: Path) -> None:
+    # The kernel lists who waits for a lock, with an arrow. Nothing tells us, so we look.
+    inode = f":{(ledger / 'writers').stat().st_ino} "
+    while not any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines()):
+        os.sched_yield()
+
+
 @pytest.mark.fault_tolerance
-def test_without_the_queues_files_sqlite_is_still_the_backstop(tmp_path: Path, ledger: Ledger) -> None:
+def test_without_the_queue_sqlite_is_still_the_backstop(tmp_path: Path, ledger: Ledger) -> None:
     """Another program holds the ledger: the queue lets us in, SQLite says busy, and the queue is left again."""
     with Ledger.open(tmp_path) as foreign:
         ledger.connection.set_busy_timeout(1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from select import select
 from typing import Any
 
 from invctl.errors import BusyError, InventoryError, NotEnoughStockError
@@ -39,15 +40,17 @@ def race(home: Path) -> None:
     say(counts)
 
 
-def take_turns(home: Path, last_seq: str) -> None:
-    """Write until the ledger has reached a seq, and say how many events were one's own."""
-    count = 0
+def take_turns(home: Path) -> None:
+    """Write until told to stop. Says the seq of the first event, and in the end of all of them."""
+    seqs: list[int] = []
     with Ledger.open(home) as ledger:
         say("ready")
         sys.stdin.readline()
-        while reservations.reserve(ledger, {"MOUSE": 1}).seq < int(last_seq):
-            count += 1
-    say(count)
+        while not select([sys.stdin], [], [], 0.0)[0]:
+            seqs.append(reservations.reserve(ledger, {"MOUSE": 1}).seq)
+            if len(seqs) == 1:
+                say(seqs[0])
+    say(seqs)
 
 
 def trade(home: Path) -> None:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from invctl.errors import InvalidValueError, NotEnoughStockError, NotFoundError
-from invctl.ledger import adjustments
+from invctl.errors import InvalidValueError, NotEnoughStockError, NotFoundError, RefusedError
+from invctl.ledger import adjustments, products
 from invctl.ledger.writing import Origin
 from invctl.model import events
 from invctl.model.stock import LEVEL_MAX, QUANTITY_MAX
@@ -118,3 +118,15 @@ def test_no_level_passes_the_greatest(ledger: Ledger) -> None:
     assert tables(ledger) == before
     adjustments.adjust(ledger, {"CABLE": 1}, "received")
     assert level(ledger, "CABLE")[0] == LEVEL_MAX
+
+
+def test_what_one_event_cannot_carry_is_refused(ledger: Ledger) -> None:
+    many = [f"{number:03d}".ljust(64, "X") for number in range(600)]
+    with ledger.write() as write:
+        for sku in many:
+            products.insert(write, {"sku": sku, "name": "Product", "price": None}, Origin())
+        write.commit()
+    before = tables(ledger)
+    with pytest.raises(RefusedError, match="the event would take"):
+        adjustments.adjust(ledger, dict.fromkeys(many, 1), "received")
+    assert tables(ledger) == before

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from invctl.errors import NotEnoughStockError, WrongStateError
+from invctl.errors import NotEnoughStockError, NotFoundError, RefusedError, WrongStateError
 from invctl.ledger import adjustments, products, reservations, seeding
 from invctl.ledger.ledger import FILE, Ledger
 from invctl.ledger.seeding import SeedProduct
-from invctl.ledger.writing import Origin
+from invctl.ledger.writing import Move, Origin, Receipt, Write
+from invctl.model import events
 from tests.unit.ledger.support import HOLD_S, CutError, Scissors, assert_sound, hold, new_ledger, tables
 
 if TYPE_CHECKING:
@@ -117,3 +118,26 @@ def test_after_a_cut_another_connection_writes_at_once(ledger: Ledger, clock: Ma
             with pytest.raises(CutError):
                 hold(ledger, MOUSE=1)
             hold(other, MOUSE=1)
+
+
+def test_a_refusal_that_comes_after_a_write_leaves_nothing(ledger: Ledger) -> None:
+    """No operation does so; one that did would not be remembered as refused and yet have happened."""
+    before = tables(ledger)
+
+    def body(write: Write, origin: Origin) -> Receipt:
+        adjustments.append(write, [Move("MOUSE", 1, 0, {})], "received", "", origin)
+        raise NotFoundError
+
+    with pytest.raises(NotFoundError):
+        ledger.decide("stock.adjust", {}, ONCE, (), body)
+    assert tables(ledger) == before
+
+
+def test_a_level_that_is_not_what_it_was_taken_for_is_not_written_over(ledger: Ledger) -> None:
+    before = tables(ledger)
+    stale = Move("MOUSE", -1, 0, {})
+    with ledger.write() as write:
+        write._levels["MOUSE"] = write.level("MOUSE")._replace(version=99)
+        with pytest.raises(RefusedError, match="MOUSE changed under a transaction"):
+            write.append(events.STOCK_ADJUSTED, "MOUSE", {}, Origin(), [stale])
+    assert tables(ledger) == before

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,6 @@ from tests.unit.ledger.support import head, level, new_ledger, tables, types, wr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 WAYS_IN: list[Callable[[Path], Ledger]] = [Ledger.open, lambda home: Ledger.create(home, "downtown")]
 
@@ -89,6 +90,7 @@ def test_a_cut_off_opening_is_no_ledger_and_can_be_completed(tmp_path: Path, clo
         (home / FILE).touch()
         if stage:
             connection = database.connect(home / FILE, create=True)
+            connection.pragma("journal_mode", "wal")
             if stage == 2:
                 migrations.migrate(connection)
             connection.close()
@@ -119,6 +121,16 @@ def test_an_opening_that_fails_gives_its_file_back(tmp_path: Path) -> None:
             connection.execute("SELECT 1")
 
 
+def test_a_ledger_that_is_closed_has_no_file_open(tmp_path: Path, clock: ManualClock) -> None:
+    def mine() -> list[str]:
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return [name for name in map(os.path.realpath, links) if name.startswith(str(tmp_path))]
+
+    with new_ledger(tmp_path, clock, MOUSE=5):
+        assert len(mine()) == 4
+    assert mine() == []
+
+
 def test_where_there_is_nothing_there_is_no_ledger_and_none_is_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for home in (tmp_path, tmp_path / "nowhere", tmp_path / "file" / "below"):
@@ -146,12 +158,13 @@ def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
 def test_another_programs_database_is_left_as_it_is(tmp_path: Path, version: int) -> None:
     connection = apsw.Connection(str(tmp_path / FILE))
     connection.execute(f"CREATE TABLE cats (name TEXT); PRAGMA user_version = {version}").fetchall()
+    connection.close()
+    before = (tmp_path / FILE).read_bytes()
     with pytest.raises(RefusedError):
         Ledger.create(tmp_path, "downtown")
     with pytest.raises(NotFoundError if version == 0 else RefusedError):
         Ledger.open(tmp_path)
-    assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("cats",)]
-    connection.close()
+    assert (tmp_path / FILE).read_bytes() == before
 
 
 def test_a_ledger_newer_than_the_program_is_refused(tmp_path: Path, clock: ManualClock) -> None:

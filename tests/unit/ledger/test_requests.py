@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import fcntl
-from contextlib import contextmanager
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +21,7 @@ from invctl.ledger.writing import Origin
 from tests.unit.ledger.support import HOLD_S, head, hold, key_of, level, tables, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from invctl.clock import ManualClock
     from invctl.ledger.writing import Receipt
@@ -151,18 +148,10 @@ def test_another_request_under_the_id_of_a_refusal_is_refused(ledger: Ledger) ->
         reservations.reserve(ledger, {"LAPTOP": 10}, origin=ONCE)
 
 
-@contextmanager
-def held_by_another(home: Path) -> Iterator[None]:
-    """Stand in the ledger, as a writer that does not leave."""
-    with (home / "writers").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def test_busy_is_never_remembered(ledger: Ledger) -> None:
     with (
         Ledger.open(ledger.home, clock=ledger.clock, queue_timeout_s=0.01) as hurried,
-        held_by_another(ledger.home),
+        ledger.write(),
         pytest.raises(BusyError),
     ):
         reservations.reserve(hurried, {"MOUSE": 1}, origin=ONCE)

@@ -177,6 +177,7 @@ PLANTED: dict[str, tuple[str, str]] = {
         "UPDATE stock SET reserved = 101 WHERE sku = 'MOUSE'",
         "the file is damaged: CHECK constraint failed in stock",
     ),
+    "text that is not Unicode": ("UPDATE products SET name = CAST(x'ff' AS TEXT)", "is damaged: 'utf-8' codec"),
     "another store": ("UPDATE ledger SET store = 'midtown'", "event 1: its columns do not say what its bytes say"),
     "another name of the store": ("UPDATE ledger SET name = 'Midtown'", "the ledger says of itself"),
     "another epoch": ("UPDATE ledger SET epoch = 2", "the ledger says of itself"),
