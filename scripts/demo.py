@@ -195,7 +195,8 @@ def _hints(run: Demo, broker: Broker) -> list[str]:
     listen = [f"redis-cli -u {broker.url} psubscribe '*'"] if broker.process else []
     return [
         f"export PATH={ROOT / '.venv' / 'bin'}:$PATH",
-        f"export INVCTL_HOME={run.homes[0]} INVCENTRAL_HOME={run.chain.central}",
+        f"export INVCTL_HOME={run.homes[0]}",
+        f"export INVCENTRAL_HOME={run.chain.central}",
         "invctl reserve MOUSE-001=2 --order MINE; invctl reservations; invctl stock",
         "invcentral stock MOUSE-001; invcentral tail --store downtown",
         *listen,
