@@ -16,7 +16,7 @@ from typer import Context, Exit, Option
 
 from invctl.clock import SystemClock
 from invctl.console.command import output
-from invctl.errors import InventoryError
+from invctl.errors import InvalidValueError, InventoryError
 from scripts.chain.broker import start_broker
 from scripts.chain.catalogue import catalogue
 from scripts.chain.command import run_script
@@ -127,6 +127,8 @@ def demo(
     """
     out = output(ctx)
     live = not headless and sys.stdout.isatty() and sys.stdin.isatty()
+    if picture and not live:
+        raise InvalidValueError("there is no screen to save", hint="--picture goes with a terminal, without --headless")
     for left in clear_leftovers():
         out.talk(f"cleared what a killed run left in {left.path}")
     stop = _on_signals()

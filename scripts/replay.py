@@ -41,9 +41,9 @@ def _parse_day(text: str) -> date:
 
 def replay(
     ctx: Context,
-    day: Annotated[date, Option("--day", click_type=Parsed("DAY", _parse_day), help="A day of 2017.")] = date(
-        2017, 12, 23
-    ),
+    day: Annotated[
+        date, Option("--day", click_type=Parsed("DAY", _parse_day), help="A day from 2017-01-01 to 2018-01-01.")
+    ] = date(2017, 12, 23),
     keep: Annotated[bool, Option("--keep", help="Keep the run's folder, with its databases and logs.")] = False,
 ) -> None:
     """Open the stores that sold on DAY with enough stock, trade the day as fast as it goes, and print the proof.
@@ -72,8 +72,8 @@ def replay(
         ran_s = time.monotonic() - began_s
         proof = ask_for_proof(chain, runner.environ, since_us=since_us, broker=broker.description, seconds=ran_s)
         out.talk(
-            f"{day}: {len(trade.baskets)} baskets in {len(ledgers)} stores;"
-            f" skipped {trade.lines_skipped} lines of quantity 0 and {trade.baskets_skipped} baskets of nothing else"
+            f"{day}: {len(trade.baskets) + trade.baskets_skipped} baskets of {len(ledgers)} stores; left out:"
+            f" {trade.lines_skipped} lines of quantity 0, and with them {trade.baskets_skipped} of the baskets"
         )
         print_proof(out, proof)
         if keep:

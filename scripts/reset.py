@@ -101,6 +101,8 @@ def _reset_central(chain: ChainFolder, *, forget_stores: bool, dry_run: bool) ->
     from invctl.clock import SystemClock  # noqa: PLC0415
 
     url = os.environ.get("INVCENTRAL_DATABASE_URL") or chain.central_database
+    if url == chain.central_database and not chain.central_file.exists():
+        raise NotFoundError(f"there is no head office in {chain.central}", hint="it was never set up, so it is empty")
     with _held(chain.central / CENTRAL_LOCK_FILE, "invcentral runs"):
         engine = open_database(url, clock=SystemClock())
         counted = reset_central(engine, forget_stores=forget_stores, dry_run=dry_run)

@@ -158,7 +158,7 @@ class Clerk:
         return _Action(["extend", reservation, "--for", "15m"], call)
 
     def _receive(self) -> _Action:
-        return self._change(self._chance.choice(self._skus), self._chance.randint(5, 20), "received")
+        return self._change(self._chance.choice(self._skus), self._chance.randint(2, 8), "received")
 
     def _adjust(self) -> _Action:
         return self._change(self._chance.choice(self._skus), -1, self._chance.choice(("damaged", "shrinkage")))

@@ -33,6 +33,11 @@ class ChainFolder:
         return sorted(ledger.parent for ledger in self.stores.glob(f"*/{FILE}"))
 
     @property
+    def central_file(self) -> Path:
+        """The file of head office's database."""
+        return self.central / "central.db"
+
+    @property
     def central_database(self) -> str:
         """The URL of head office's database."""
-        return f"sqlite:///{self.central / 'central.db'}"
+        return f"sqlite:///{self.central_file}"

@@ -39,47 +39,45 @@ class Screen:
         """Keep what stands at the top and at the bottom."""
         self._title = title
         self._hints = hints
-        self._shown: RenderableType = ""
-        self._live = Live(console=Console(), screen=True, auto_refresh=False)
+        self.shown: RenderableType = ""
+        self.live = Live(console=Console(), screen=True, auto_refresh=False)
 
     def __enter__(self) -> Self:
         self._keys = _keys()
         self._keys.__enter__()
-        self._live.__enter__()
+        self.live.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.__exit__(None, None, None)
+        self.live.__exit__(None, None, None)
         self._keys.__exit__(None, None, None)
 
     def show(self, elapsed_s: float, stores: Sequence[StoreView], latest: Sequence[TailEvent]) -> None:
-        """Draw everything anew."""
+        """Draw everything anew. What to type stays on the screen: the events take what is left."""
+        head = f" {int(elapsed_s) // 60:02d}:{int(elapsed_s) % 60:02d} running, q ends it and prints the proof\n"
         colours = {store.store: COLOURS[index % len(COLOURS)] for index, store in enumerate(stores)}
-        width, height = self._live.console.size
-        rows = max(height - len(stores) - len(self._hints) - 13, 3)
-        self._shown = Group(
-            Text(f" {self._title}", style="bold"),
-            Text(
-                f" {int(elapsed_s) // 60:02d}:{int(elapsed_s) % 60:02d} running, q ends it and prints the proof\n",
-                "dim",
-            ),
-            Panel(stores_table(stores, colours), title="Stores and head office", title_align="left", box=box.ROUNDED),
-            Panel(
-                events_table(list(latest)[-rows:], colours, width - 6),
-                title="Latest at head office",
-                title_align="left",
-                box=box.ROUNDED,
-            ),
-            # Without a frame, so that it can be copied.
-            Text(" In a second terminal", style="bold"),
-            Text("\n".join(f"   {hint}" for hint in self._hints)),
-        )
-        self._live.update(self._shown, refresh=True)
+        width, height = self.live.console.size
+
+        def drawn(events: Sequence[TailEvent]) -> Group:
+            return Group(
+                Text(f" {self._title}", style="bold"),
+                Text(head, "dim"),
+                _framed(stores_table(stores, colours), "Stores and head office"),
+                _framed(events_table(events, colours, width - 6), "Latest at head office"),
+                # Without a frame, so that it can be copied.
+                Text(" In a second terminal", style="bold"),
+                Text("\n".join("   " + hint for hint in self._hints)),
+            )
+
+        # A row more for an empty frame, and one for the cursor.
+        rows = height - len(self.live.console.render_lines(drawn([]), pad=False)) - 1
+        self.shown = drawn(list(latest)[-max(rows, 1) :])
+        self.live.update(self.shown, refresh=True)
 
     def save(self, path: Path) -> None:
         """Write what was shown last as a picture (SVG)."""
-        console = Console(record=True, width=self._live.console.width, file=io.StringIO())
-        console.print(self._shown)
+        console = Console(record=True, width=self.live.console.width, file=io.StringIO())
+        console.print(self.shown)
         console.save_svg(str(path), title="scripts/demo")
 
     def ended(self, timeout_s: float) -> bool:
@@ -88,12 +86,16 @@ class Screen:
         return bool(ready) and sys.stdin.read(1) in ("q", "Q")
 
 
+def _framed(content: RenderableType, title: str) -> Panel:
+    return Panel(content, title=title, title_align="left", box=box.ROUNDED)
+
+
 def stores_table(stores: Sequence[StoreView], colours: dict[str, str]) -> RenderableType:
     """Lay out one row a store."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
-    table.add_column("Store")
-    for heading in ("Ledger seq", "Head office", "Behind", "Lag ms", "On hand", "Open reservations"):
-        table.add_column(heading, justify="right")
+    table.add_column("Store", no_wrap=True)
+    for heading in ("Ledger", "Office", "Behind", "Lag ms", "On hand", "Open"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for store in stores:
         behind = max(store.head_seq - store.applied_seq, 0)
         table.add_row(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from central.tail import TailEvent
 
-EVENTS_SHOWN = 12
+EVENTS_KEPT = 100
 LATENCIES_KEPT = 200
 
 
@@ -44,7 +44,7 @@ class Watch:
         with reading(self._engine) as connection:
             self._after = latest_positions(connection)
         self._latencies_us: dict[str, deque[int]] = {}
-        self.latest: deque[TailEvent] = deque(maxlen=EVENTS_SHOWN)
+        self.latest: deque[TailEvent] = deque(maxlen=EVENTS_KEPT)
         self.stores: list[StoreView] = []
 
     def look(self) -> None:

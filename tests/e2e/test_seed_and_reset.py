@@ -153,6 +153,13 @@ def test_a_store_whose_daemon_runs_is_not_reset(chain: ChainFolder) -> None:
     assert heads(chain) == before
 
 
+def test_a_head_office_that_was_never_set_up_is_said(chain: ChainFolder) -> None:
+    done = script("reset", chain.path, "--central", "--yes")
+    assert done.returncode == 3
+    assert f"no head office in {chain.central}" in done.stderr
+    assert not chain.central.exists()
+
+
 @pytest.fixture
 def broker() -> Iterator[Broker]:
     with shared_broker() as url:
