@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from central.database import reading
-from central.tail import read_tail
+from central.tail import TailPage, latest_positions, read_tail
 from invctl.errors import BusyError, UnreachableError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from central.tail import Positions, TailEvent, TailPage
+    from central.tail import Positions, TailEvent
     from invctl.clock import Clock
     from invctl.errors import InventoryError
 
@@ -79,6 +80,9 @@ class Follower:
 
     def _read(self) -> TailPage:
         with reading(self._engine) as connection:
+            # Most looks find nothing, and cost one statement.
+            if latest_positions(connection) == self.after:
+                return TailPage([], self.after, more=False)
             return read_tail(connection, self.after, **self._filters._asdict())
 
     def _taken(self, page: TailPage) -> Iterator[TailEvent]:
@@ -96,7 +100,7 @@ def wait_for_reader(seconds: float) -> None:
         poll.register(sys.stdout.fileno(), 0)
     for _, happened in poll.poll(seconds * 1000):
         if happened & (select.POLLERR | select.POLLHUP):
-            raise BrokenPipeError(os.strerror(0))
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def _outage(error: InventoryError) -> str:

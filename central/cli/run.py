@@ -45,33 +45,33 @@ def run(
         invcentral run --redis-url redis://office:6379/0 --log-format json
     """
     chosen = settings(ctx, redis_url=redis_url, namespace=namespace)
-    log = configure("invcentral", fmt=log_format, level=log_level)
     chance, clock = random.SystemRandom(), SystemClock()
     owner = f"{socket.gethostname()}:{os.getpid()}:{chance.getrandbits(32):08x}"
     with Home(chosen.home, owner) as held, opened(chosen.database_url) as engine:
         require_current(engine)
         with reading(engine) as connection:
             shards = shard_count(connection)
+        log = configure("invcentral", fmt=log_format, level=log_level)
+        watch = BusWatch(log)
+        bus = RedisBus(chosen.redis_url, rng=chance, on_lost=watch.lost)
+        locks = RedisLocks(chosen.redis_url, limits=LOCK_LIMITS)
+        service = Service(
+            engine,
+            bus,
+            locks,
+            shards=shards,
+            namespace=chosen.namespace,
+            owner=owner,
+            predecessor=held.predecessor,
+            admit_any=admit_any,
+            status_path=held.status_path,
+            watch=watch,
+            clock=clock,
+            chance=chance,
+            log=log,
+        )
 
         async def serve(stop: asyncio.Event) -> None:
-            watch = BusWatch(log)
-            bus = RedisBus(chosen.redis_url, rng=chance, on_lost=watch.lost)
-            locks = RedisLocks(chosen.redis_url, limits=LOCK_LIMITS)
-            service = Service(
-                engine,
-                bus,
-                locks,
-                shards=shards,
-                namespace=chosen.namespace,
-                owner=owner,
-                predecessor=held.predecessor,
-                admit_any=admit_any,
-                status_path=held.status_path,
-                watch=watch,
-                clock=clock,
-                chance=chance,
-                log=log,
-            )
             try:
                 await service.run(stop)
             finally:

@@ -24,9 +24,14 @@ class LocalTime:
         return f"{self._dated(instant_us)}{local:%H:%M:%S}.{local.microsecond // 1000:03d}"
 
     def _dated(self, instant_us: int) -> str:
-        local = _local(instant_us)
-        return "" if local.date() == self._today else f"{local:%Y-%m-%d} "
+        date = _local(instant_us).date()
+        return "" if date == self._today else f"{date.isoformat()} "
 
 
 def _local(instant_us: int) -> datetime:
-    return (_EPOCH + timedelta(microseconds=instant_us)).astimezone()
+    moment = _EPOCH + timedelta(microseconds=instant_us)
+    try:
+        return moment.astimezone()
+    except (OverflowError, ValueError):
+        # At the ends of the calendar a store's clock may stand, but no time zone.
+        return moment

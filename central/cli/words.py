@@ -68,7 +68,7 @@ def gap(fresh: Freshness) -> str:
 
 def duration(seconds: float) -> str:
     """Write a duration in its two largest units: `0.4s`, `12s`, `3m5s`, `2d1h`."""
-    if seconds < 9.95:
+    if seconds < 10:
         return f"{seconds:.1f}s"
     parts: list[str] = []
     rest = int(seconds)

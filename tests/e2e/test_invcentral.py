@@ -1,0 +1,578 @@
+"""`invcentral` as an operator has it: real processes, a real broker, a real daemon beside a real ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from central.app import build, commands
+from central.database import open_database, reading
+from central.reads import list_stores
+from central.tables import ADMITTED
+from invctl.clock import SystemClock
+from invctl.console.lazy import Family
+from invctl.console.main import run
+from scripts.chain.processes import Tether
+from scripts.chain.waiting import wait_until
+from tests.e2e.clerk import ROOT, Done
+from tests.integration.central_service.office import Store, admitted, minted, serving
+from tests.servers import real_broker, shared_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+    from tests.e2e.clerk import Clerk
+
+# It only ends a test that has failed.
+PATIENCE_S = 60.0
+SECRET = "hunter2"
+
+
+class Process:
+    """A process that the test started, and what it wrote."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], out: Path, err: Path) -> None:
+        self._popen = popen
+        self._out = out
+        self._err = err
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The whole lines of JSON on stdout."""
+        whole, _, _ = self._out.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def err(self) -> str:
+        return self._err.read_text()
+
+    def actions(self) -> list[str]:
+        """What a daemon has logged."""
+        whole, _, _ = self.err().rpartition("\n")
+        return [json.loads(line)["action"] for line in whole.splitlines()]
+
+    def until(self, action: str) -> None:
+        eventually(lambda: action in self.actions() or not self.alive(), self.err)
+        assert self.alive(), self.err()
+
+    def alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def end(self) -> int:
+        """Wait for its end. Returns the exit code."""
+        return self._popen.wait(PATIENCE_S)
+
+    def send(self, number: signal.Signals) -> int:
+        """Send a signal. Returns the exit code."""
+        self._popen.send_signal(number)
+        return self.end()
+
+
+class Office:
+    """Head office in `home`, and what runs there."""
+
+    def __init__(self, home: Path, redis_url: str, running: ExitStack, capsys: pytest.CaptureFixture[str]) -> None:
+        self.home = home
+        self._running = running
+        self._capsys = capsys
+        self._tether = Tether()
+        self._started = 0
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(home.parent),
+            "XDG_STATE_HOME": str(home.parent),
+            "LC_ALL": "C.UTF-8",
+            "INVCENTRAL_HOME": str(home),
+            "INVCTL_REDIS_URL": redis_url,
+            "INVCTL_NAMESPACE": f"test-{secrets.token_hex(8)}",
+        }
+
+    def __call__(self, *argv: str) -> Done:
+        """Run a command in this process."""
+        self._capsys.readouterr()  # what was logged here by the test itself
+        code = run("invcentral", build, argv)
+        return Done(int(code), *self._capsys.readouterr())
+
+    def start(self, *argv: str, module: str = "central") -> Process:
+        """Start a command as a process of its own."""
+        self._started += 1
+        out, err = (self.home.parent / f"{self._started}.{stream}" for stream in ("out", "err"))
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            popen = subprocess.Popen(
+                self._tether.wrap([sys.executable, "-P", "-m", module, *argv]),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=self.environ,
+                **self._tether.options,
+            )
+        self._running.callback(popen.wait)
+        self._running.callback(popen.kill)
+        return Process(popen, out, err)
+
+    def serve(self, *argv: str) -> Process:
+        """Start a central, and wait until it serves."""
+        central = self.start("run", *argv, "--log-format", "json")
+        central.until("bus.subscribed")
+        return central
+
+    def tail(self, *argv: str, ready: bool = True) -> Process:
+        """Follow the stream, and wait until that has begun."""
+        tail = self.start("tail", *argv)
+        if ready:
+            eventually(lambda: bool(tail.lines()), tail.err)
+        return tail
+
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        engine = open_database(f"sqlite:///{self.home / 'central.db'}", clock=SystemClock())
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+    def applied(self, store: str) -> int:
+        """The last event that was applied of a store; -1 where the store is not known."""
+        with self.engine() as engine, reading(engine) as connection:
+            return next((row.fresh.as_of_seq for row in list_stores(connection) if row.store == store), -1)
+
+
+def eventually(condition: Any, told: Any = lambda: "") -> None:
+    assert wait_until(condition, timeout_s=PATIENCE_S), told()
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with shared_broker() as url:
+        yield url
+
+
+@pytest.fixture
+def unfounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Office]:
+    """Head office before anybody set it up, with no broker anywhere."""
+    with ExitStack() as running:
+        office = Office(tmp_path / "office", "redis://127.0.0.1:1", running, capsys)
+        for name in ("NO_COLOR", "FORCE_COLOR", "INVCTL_DEBUG", "INVCENTRAL_DATABASE_URL"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in office.environ.items():
+            monkeypatch.setenv(name, value)
+        yield office
+
+
+@pytest.fixture
+def office(unfounded: Office) -> Office:
+    """Head office, set up, with no broker anywhere."""
+    assert unfounded("init").code == 0
+    return unfounded
+
+
+@pytest.fixture
+def linked(office: Office, redis_url: str) -> Office:
+    """Head office, set up, with a broker."""
+    office.environ["INVCTL_REDIS_URL"] = redis_url
+    return office
+
+
+@pytest.fixture
+def filled(office: Office) -> Office:
+    """Head office with two stores applied, and a third that waits."""
+    with office.engine() as engine:
+        clock = SystemClock()
+        admitted(engine, "downtown", "midtown")
+        server = serving(engine, minted(engine, "office:1"), clock=clock)
+        server.open()
+        for name in ("downtown", "midtown"):
+            store = Store(name, clock=clock, seed=len(name))
+            store.history.product("MOUSE-001", "Wireless mouse", 8000)
+            store.history.reserve({"MOUSE-001": 2}, order="A-17")
+            store.adjust("LAPTOP-001", -1)
+            store.talk(server)
+        server.upkeep()
+        waiting = serving(engine, minted(engine, "office:1"), clock=clock)
+        waiting.open()
+        waiting.round(Store("harlem", clock=clock).says())
+    return office
+
+
+def serve_store(office: Office, clerk: Clerk) -> Process:
+    """Start the daemon of the clerk's store."""
+    daemon = office.start("run", str(clerk.home), "--log-format", "json", module="daemon")
+    daemon.until("bus.subscribed")
+    return daemon
+
+
+def head_seq(clerk: Clerk) -> int:
+    return int(clerk("status", "-o", "json").json["head_seq"])
+
+
+@pytest.mark.cli
+class TestSettingUp:
+    def test_init_makes_a_folder_that_others_cannot_read_and_twice_is_fine(self, unfounded: Office) -> None:
+        first, second = unfounded("init", "-o", "json"), unfounded("init", "-o", "json")
+        expected = {
+            "home": str(unfounded.home),
+            "database": f"sqlite:///{unfounded.home}/central.db",
+            "shards": 1,
+            "created": True,
+        }
+        assert (first.code, first.json) == (0, expected)
+        assert (second.code, second.json) == (0, {**expected, "created": False})
+        assert (unfounded.home / "config.toml").stat().st_mode & 0o077 == 0
+        assert "already" in unfounded("init").out
+
+    @pytest.mark.parametrize(
+        "argv", [["status"], ["stock"], ["reservations"], ["verify"], ["tail"], ["stores", "list"], ["run"]]
+    )
+    def test_before_that_every_command_says_what_to_do(self, unfounded: Office, argv: list[str]) -> None:
+        done = unfounded(*argv, "-o", "json")
+        assert done.code == 3
+        assert "invcentral init" in done.error["hint"]
+
+    def test_sqlite_has_one_shard(self, unfounded: Office) -> None:
+        done = unfounded("init", "--shards", "2", "-o", "json")
+        assert done.code == 2
+        assert "PostgreSQL" in done.error["hint"]
+
+    def test_another_database_than_the_one_in_the_settings_is_refused(self, office: Office, tmp_path: Path) -> None:
+        done = office("init", "--database-url", f"sqlite:///{tmp_path}/other.db", "-o", "json")
+        assert done.code == 5
+        assert not (tmp_path / "other.db").exists()
+
+    def test_no_password_is_shown(self, unfounded: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        url = f"postgresql://office:{SECRET}@127.0.0.1:1/central"
+        done = [unfounded("init", "--database-url", url)]
+        monkeypatch.setenv("INVCENTRAL_DATABASE_URL", url)
+        done += [unfounded("status"), unfounded("tail", "-o", "json"), unfounded("stock", "-o", "json")]
+        assert [each.code for each in done] == [7] * 4
+        assert not any(SECRET in each.out + each.err for each in done)
+
+    def test_a_broker_s_password_is_not_logged(self, office: Office) -> None:
+        office.environ["INVCTL_REDIS_URL"] = f"redis://:{SECRET}@127.0.0.1:1/0"
+        central = office.start("run", "--log-format", "json")
+        central.until("job.failed")
+        status = office("status")
+        assert "not connected" in status.out
+        assert central.send(signal.SIGTERM) == 0
+        assert SECRET not in central.err() + status.out
+
+    def test_a_broker_s_url_that_cannot_be_read_is_a_usage_error(self, office: Office) -> None:
+        central = office.start("run", "--redis-url", f"amqp://x:{SECRET}@y")
+        assert central.end() == 2
+        assert "rediss://" in central.err()
+        assert SECRET not in central.err()
+
+    def test_every_command_is_documented_with_an_example(self, unfounded: Office) -> None:
+        paths = [
+            [name, *more]
+            for name, entry in commands().items()
+            for more in ([[each] for each in entry.commands] if isinstance(entry, Family) else [[]])
+        ]
+        pages = {" ".join(path): unfounded(*path, "--help") for path in paths}
+        assert {name: page.code for name, page in pages.items()} == dict.fromkeys(pages, 0)
+        assert [
+            name for name, page in pages.items() if f"invcentral {name}" not in page.out.partition("Usage")[0]
+        ] == []
+
+
+@pytest.mark.cli
+@pytest.mark.business
+class TestShowing:
+    def test_stock_stands_beside_its_freshness(self, filled: Office) -> None:
+        rows = filled("stock", "MOUSE-001", "-o", "json").json
+        assert [(row["store"], row["on_hand"], row["reserved"], row["available"]) for row in rows] == [
+            ("downtown", 50, 2, 48),
+            ("midtown", 50, 2, 48),
+        ]
+        assert all(row["as_of_seq"] == 5 and row["gap"] is False and row["age_s"] is not None for row in rows)
+        assert list(rows[0]) == [
+            *("store", "sku", "name", "price", "currency", "on_hand", "reserved", "available", "version", "suspect"),
+            *("as_of_seq", "age_s", "gap", "head_seq", "heard_s", "silent"),
+        ]
+        csv = filled("stock", "MOUSE-001", "-o", "csv").out.splitlines()
+        assert csv[0].split(",") == list(rows[0])
+        assert filled("stock", "--store", "downtown", "-q").out.split() == ["KEYBOARD-001", "LAPTOP-001", "MOUSE-001"]
+
+    def test_old_numbers_say_that_they_may_have_moved(self, filled: Office) -> None:
+        with filled.engine() as engine, engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE cursors SET heard_us = heard_us + 3600000000 WHERE store = 'downtown'")
+            connection.exec_driver_sql("UPDATE cursors SET heard_us = heard_us - 3600000000 WHERE store = 'midtown'")
+        for command in (["stock", "MOUSE-001"], ["status"], ["reservations"]):
+            told = filled(*command).out.splitlines()
+            rows = [line for line in told if line.startswith(("downtown", "midtown"))]
+            assert ["may have moved" in line for line in rows] == [False, True]
+
+    def test_a_known_gap_is_shown(self, filled: Office) -> None:
+        with filled.engine() as engine, engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE cursors SET head_seq = 9 WHERE store = 'midtown'")
+        assert "4 behind" in filled("stock", "--store", "midtown").out
+        assert [(row["gap"], row["head_seq"]) for row in filled("stock", "LAPTOP-001", "-o", "json").json] == [
+            (False, 5),
+            (True, 9),
+        ]
+
+    @pytest.mark.parametrize(
+        ("argv", "code"),
+        [
+            (["stock", "NOPE-001"], 3),
+            (["stock", "--store", "nowhere"], 3),
+            (["reservations", "--store", "nowhere"], 3),
+            (["verify", "nowhere"], 3),
+            (["stock", "not a sku"], 2),
+            (["stores", "admit", "Not a store"], 2),
+            (["reservations", "--status", "gone"], 2),
+            (["tail", "--from", "x"], 2),
+            (["tail", "--since", "yesterday"], 2),
+            (["tail", "--since", "10m", "--from", "1"], 2),
+        ],
+    )
+    def test_what_is_not_there_or_not_understood_has_its_exit_code_and_a_hint(
+        self, filled: Office, argv: list[str], code: int
+    ) -> None:
+        done = filled(*argv, "-o", "json")
+        assert done.code == code
+        assert done.error["message"]
+        assert done.error["hint"]
+
+    def test_reservations_are_listed_by_store_and_status(self, filled: Office) -> None:
+        (row,) = filled("reservations", "--store", "downtown", "-o", "json").json
+        assert row["reservation"].startswith("downtown/R-")
+        assert (row["status"], row["order"], row["clerk"]) == ("pending", "A-17", "anna")
+        assert row["lines"] == [{"sku": "MOUSE-001", "quantity": 2, "confirmed": 0, "released": 0}]
+        assert {"as_of_seq", "age_s", "gap"} <= set(row)
+        assert filled("reservations", "--status", "confirmed", "-o", "json").json == []
+        assert len(filled("reservations", "--status", "all", "-o", "json").json) == 2
+        assert "2 MOUSE-001" in filled("reservations").out
+        assert "more than these 1" in filled("reservations", "--limit", "1").err
+
+    def test_status_shows_process_shards_and_stores(self, filled: Office) -> None:
+        status = filled("status", "-o", "json").json
+        assert (status["running"], status["process"], status["events"]) == (False, None, 10)
+        assert [(shard["shard"], shard["holder"], shard["position"]) for shard in status["shards"]] == [
+            (0, "office:1", 10)
+        ]
+        assert [(row["store"], row["status"], row["lag"], row["as_of_seq"]) for row in status["stores"]] == [
+            ("downtown", "admitted", 0, 5),
+            ("harlem", "pending", 2, 0),
+            ("midtown", "admitted", 0, 5),
+        ]
+        told = filled("status").out
+        assert "not running" in told
+        assert "waits to be admitted" in told
+
+    def test_a_store_that_waits_is_listed_with_its_ledger_and_admitted(self, filled: Office) -> None:
+        waiting = filled("stores", "list", "-o", "json").json[1]
+        assert (waiting["store"], waiting["status"], waiting["head_seq"]) == ("harlem", "pending", 2)
+        assert len(waiting["first_hash"]) == 64
+        shown = filled("stores", "list")
+        assert waiting["first_hash"][:16] in shown.out
+        assert "stores admit harlem" in shown.err
+        done = filled("stores", "admit", "harlem", "-o", "json").json
+        assert (done["status"], done["already"], done["first_hash"]) == ("admitted", False, waiting["first_hash"])
+        assert filled("stores", "admit", "harlem", "-o", "json").json["already"] is True
+        assert filled("stores", "admit", "queens").out.endswith("none has yet\n")
+
+    def test_verify_holds_and_fails_with_8_where_what_is_shown_is_not_what_was_archived(self, filled: Office) -> None:
+        assert filled("verify").code == 0
+        assert [row["ok"] for row in filled("verify", "-o", "json").json] == [True, True, True]
+        with filled.engine() as engine, engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE levels SET on_hand = 51 WHERE store = 'midtown' AND sku = 'MOUSE-001'")
+        done = filled("verify")
+        assert done.code == 8
+        assert "midtown does not hold" in done.out
+        assert "MOUSE-001" in done.out
+        assert filled("verify", "downtown").code == 0
+        assert filled("verify", "-q").out.split() == ["downtown", "harlem", "midtown"]
+
+
+@pytest.mark.cli
+class TestTail:
+    def test_in_a_pipe_it_is_ndjson_one_event_a_line_in_the_order_of_commit(self, filled: Office) -> None:
+        lines = [json.loads(line) for line in filled("tail", "--no-follow").out.splitlines()]
+        assert [line["position"] for line in lines] == list(range(1, 11))
+        assert [(line["store"], line["seq"]) for line in lines] == [
+            (store, seq) for store in ("downtown", "midtown") for seq in range(1, 6)
+        ]
+        first = lines[0]
+        assert (first["type"], first["subject"], first["data"]["name"]) == (
+            "inventory.ledger.created",
+            "downtown",
+            "Tech Store Downtown",
+        )
+        assert {"id", "time", "applied_at", "hash", "trace", "resume", "shard"} <= set(first)
+
+    def test_it_goes_on_after_any_position_and_takes_filters(self, filled: Office) -> None:
+        def positions(*argv: str) -> list[int]:
+            return [json.loads(line)["position"] for line in filled("tail", "--no-follow", *argv).out.splitlines()]
+
+        assert positions("--from", "7") == [8, 9, 10]
+        assert positions("--from", "10") == []
+        assert positions("--store", "midtown", "--from", "0") == [6, 7, 8, 9, 10]
+        assert positions("--type", "reservation") == [4, 9]
+        assert positions("--type", "stock.adjusted", "--type", "ledger.created", "--store", "downtown") == [1, 2, 5]
+        assert positions("--sku", "laptop-001") == [2, 5, 7, 10]
+        assert positions("--since", "1h") == list(range(1, 11))
+        assert positions("--since", "2099-01-01T00:00:00Z") == []
+        assert filled("tail", "--no-follow", "--from", "8", "-q").out.split() == ["9", "10"]
+
+    def test_for_people_it_says_what_happened_and_what_the_level_is_now(self, filled: Office) -> None:
+        lines = filled("tail", "--no-follow", "--store", "downtown", "-o", "table").out.splitlines()
+        assert [line.split()[4] for line in lines] == ["opened", "adjusted", "edited", "reserved", "adjusted"]
+        assert "reserved   2 MOUSE-001" in lines[3]
+        assert "order A-17, by anna" in lines[3]
+        assert "MOUSE-001 50 on hand, 2 reserved" in lines[3]
+        assert "adjusted   -1 LAPTOP-001" in lines[4]
+
+    def test_an_event_that_nobody_can_read_is_shown_all_the_same(self, office: Office) -> None:
+        with office.engine() as engine:
+            clock = SystemClock()
+            server = serving(engine, minted(engine), clock=clock, admit_any=True)
+            server.open()
+            store = Store("downtown", clock=clock)
+            store.write(b'{"not":"an event"}')
+            store.talk(server)
+        last = json.loads(office("tail", "--no-follow").out.splitlines()[-1])
+        assert (last["position"], last["type"], last["data"], last["body"]) == (3, None, None, '{"not":"an event"}')
+        assert "unreadable" in office("tail", "--no-follow", "-o", "table").out
+
+    def test_a_reader_that_goes_away_ends_it_in_silence_also_while_nothing_happens(self, filled: Office) -> None:
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", "central", "tail", "--from", "9"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=filled.environ,
+        ) as tail:
+            assert tail.stdout is not None
+            assert tail.stderr is not None
+            assert json.loads(tail.stdout.readline())["position"] == 10
+            tail.stdout.close()
+            assert tail.wait(PATIENCE_S) == 141
+            assert tail.stderr.read() == b""
+
+    def test_ctrl_c_ends_it_with_130_and_says_where_to_go_on(self, filled: Office) -> None:
+        tail = filled.start("tail", "--from", "8", "-o", "table")
+        eventually(lambda: " 10 " in tail._out.read_text(), tail.err)
+        assert tail.send(signal.SIGINT) == 130
+        assert "invcentral tail --from 10" in tail.err()
+        assert "Traceback" not in tail.err()
+
+
+class TestRunning:
+    @pytest.mark.business
+    def test_what_a_clerk_does_is_at_head_office_and_each_event_is_followed_once_in_order(
+        self, linked: Office, clerk: Clerk
+    ) -> None:
+        linked.serve("--admit-any")
+        serve_store(linked, clerk)
+        eventually(lambda: linked.applied("downtown") == head_seq(clerk))
+        tail = linked.tail("--from", "0", "-o", "ndjson")
+        reservation = clerk("reserve", "MOUSE-001=2", "--order", "A-17", "-q").out.strip()
+        clerk("confirm", reservation, "MOUSE-001=1")
+        clerk("adjust", "MOUSE-001", "-1", "--reason", "damaged")
+        eventually(lambda: len(tail.lines()) == head_seq(clerk), tail.err)
+        assert [(line["position"], line["seq"]) for line in tail.lines()] == [
+            (seq, seq) for seq in range(1, head_seq(clerk) + 1)
+        ]
+        assert tail.lines()[-3]["data"]["reservation"] == reservation
+        (row,) = linked("stock", "MOUSE-001", "-o", "json").json
+        assert (row["on_hand"], row["reserved"], row["available"], row["as_of_seq"]) == (8, 0, 8, head_seq(clerk))
+        # What a process says of itself it says once a second.
+        eventually(lambda: linked("status", "-o", "json").json["process"]["shards"] == [0])
+        status = linked("status", "-o", "json").json
+        assert (status["running"], status["process"]["connected"]) == (True, True)
+        assert linked("verify", "downtown").code == 0
+
+    @pytest.mark.fault_tolerance
+    def test_a_tail_that_was_cut_off_goes_on_and_misses_nothing(self, linked: Office, clerk: Clerk) -> None:
+        linked.serve("--admit-any")
+        serve_store(linked, clerk)
+        seen: list[dict[str, Any]] = []
+        for _ in range(3):
+            after = seen[-1]["resume"] if seen else "0"
+            clerk("receive", "MOUSE-001", "1")
+            clerk("receive", "LAPTOP-001", "1")
+            tail = linked.tail("--from", after)
+            tail.send(signal.SIGKILL)
+            seen += tail.lines()
+            clerk("receive", "MOUSE-001", "1")
+        tail = linked.start("tail", "--from", seen[-1]["resume"])
+        eventually(lambda: len(seen) + len(tail.lines()) == head_seq(clerk), tail.err)
+        assert [line["seq"] for line in seen + tail.lines()] == list(range(1, head_seq(clerk) + 1))
+
+    @pytest.mark.fault_tolerance
+    def test_sigterm_ends_it_cleanly_and_the_next_one_begins_at_once(self, linked: Office, clerk: Clerk) -> None:
+        central = linked.serve("--admit-any")
+        serve_store(linked, clerk)
+        eventually(lambda: linked.applied("downtown") == head_seq(clerk))
+        # Not 0, had it not ended within two seconds by itself.
+        assert central.send(signal.SIGTERM) == 0
+        assert central.actions()[-2:] == ["lease.released", "central.stopped"]
+        assert linked("status", "-o", "json").json["running"] is False
+        clerk("receive", "MOUSE-001", "1")
+        again = linked.serve()
+        eventually(lambda: linked.applied("downtown") == head_seq(clerk))
+        assert "lease.waiting" not in again.actions()
+
+    @pytest.mark.fault_tolerance
+    def test_kill_9_loses_nothing_and_the_next_one_does_not_wait_for_the_lease(
+        self, linked: Office, clerk: Clerk
+    ) -> None:
+        serve_store(linked, clerk)
+        for _ in range(3):
+            central = linked.serve("--admit-any")
+            for _ in range(3):
+                clerk("receive", "MOUSE-001", "1")
+            central.send(signal.SIGKILL)
+            clerk("receive", "MOUSE-001", "1")
+        central = linked.serve("--admit-any")
+        eventually(lambda: linked.applied("downtown") == head_seq(clerk))
+        assert central.actions()[:3] == ["central.started", "lease.inherited", "lease.acquired"]
+        assert linked("verify", "downtown").code == 0
+
+    @pytest.mark.concurrency
+    def test_one_central_a_home(self, linked: Office) -> None:
+        linked.serve()
+        second = linked("run", "-o", "json")
+        assert second.code == 8
+        assert "already" in second.error["message"]
+
+    @pytest.mark.business
+    def test_a_store_is_served_once_an_operator_admits_it(self, linked: Office, clerk: Clerk) -> None:
+        linked.serve()
+        serve_store(linked, clerk)
+        eventually(lambda: linked("stores", "list", "-q").out.split() == ["downtown"])
+        (row,) = linked("stores", "list", "-o", "json").json
+        assert (row["status"], row["as_of_seq"], row["head_seq"]) == ("pending", 0, head_seq(clerk))
+        assert linked("tail", "--no-follow").out == ""
+        assert linked("stores", "admit", "downtown").code == 0
+        eventually(lambda: linked.applied("downtown") == head_seq(clerk))
+        assert linked("stores", "list", "-o", "json").json[0]["status"] == ADMITTED
+
+    @pytest.mark.fault_tolerance
+    def test_a_broker_that_is_killed_and_comes_back_empty_costs_nothing(self, office: Office, clerk: Clerk) -> None:
+        with real_broker() as broker:
+            office.environ["INVCTL_REDIS_URL"] = broker.url
+            central = office.serve("--admit-any")
+            daemon = serve_store(office, clerk)
+            eventually(lambda: office.applied("downtown") == head_seq(clerk))
+            broker.kill()
+            clerk("receive", "MOUSE-001", "1")
+            central.until("bus.lost")
+            broker.start()
+            eventually(lambda: office.applied("downtown") == head_seq(clerk))
+            assert [action for action in central.actions() if action.startswith("bus.")] == [
+                "bus.subscribed",
+                "bus.lost",
+                "bus.subscribed",
+            ]
+            assert daemon.alive()
+            assert central.send(signal.SIGTERM) == 0

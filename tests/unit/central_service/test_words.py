@@ -1,0 +1,201 @@
+"""Events, levels, freshness and durations in words, whatever a store may have written."""
+
+from __future__ import annotations
+
+import json
+import time
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from central.cli import words
+from central.cli.times import LocalTime
+from central.freshness import Freshness
+from central.tail import TailEvent
+from invctl.clock import parse_time
+from invctl.model import events
+from tests.integration.central.histories import History
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.cli
+
+FRESH = Freshness(as_of_seq=48, age_s=0.41, gap=False, head_seq=48, heard_s=0.2, silent=False)
+
+
+def as_told(body: bytes) -> TailEvent:
+    document = json.loads(body)
+    return TailEvent(
+        shard=0,
+        position=1,
+        store="downtown",
+        seq=1,
+        event_id=document["id"],
+        type=document["type"],
+        time_us=parse_time(document["time"]),
+        applied_us=0,
+        hash=b"",
+        body=body,
+        event=document,
+    )
+
+
+def written(write: Callable[[History], Any]) -> TailEvent:
+    history = History(Random(1))
+    history.adjust({"MOUSE-001": 50, "LAPTOP-001": 50})
+    write(history)
+    return as_told(history.bodies[-1])
+
+
+def reserved_then(type_: str, confirmed: dict[str, int] | None = None) -> TailEvent:
+    return written(lambda history: history.end(history.reserve({"MOUSE-001": 2, "LAPTOP-001": 1}), type_, confirmed))
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (written(lambda history: history.created()), "opened the ledger (Tech Store Downtown)"),
+        (written(lambda history: history.product("CABLE-001", "Cable")), "added CABLE-001 (Cable)"),
+        (written(lambda history: history.product("MOUSE-001", "Mouse")), "edited MOUSE-001 (Mouse)"),
+        (
+            written(lambda history: history.adjust({"MOUSE-001": -3, "LAPTOP-001": 1}, "cycle_count")),
+            "adjusted -3 MOUSE-001, +1 LAPTOP-001 (cycle count)",
+        ),
+        (
+            written(lambda history: history.reserve({"MOUSE-001": 2})),
+            "reserved 2 MOUSE-001 (R-… , order A-17, by anna)",
+        ),
+        (
+            written(lambda history: history.extend(history.reserve({"MOUSE-001": 2}))),
+            "extended 2 MOUSE-001 (R-… , order A-17, by anna, for 59m59s)",
+        ),
+        (
+            reserved_then(events.RESERVATION_CONFIRMED, {"MOUSE-001": 1}),
+            "sold 1 MOUSE-001 (R-… , order A-17, by anna, released 1 MOUSE-001, 1 LAPTOP-001)",
+        ),
+        (
+            reserved_then(events.RESERVATION_CANCELLED),
+            "cancelled 2 MOUSE-001, 1 LAPTOP-001 (R-… , order A-17, by anna)",
+        ),
+        (reserved_then(events.RESERVATION_EXPIRED), "expired 2 MOUSE-001, 1 LAPTOP-001 (R-… , order A-17, by anna)"),
+        (
+            written(
+                lambda history: history.event("inventory.stock.teleported", "x", {"lines": [history.moved("A", 2, 1)]})
+            ),
+            "stock.teleported +2 A (+1 reserved)",
+        ),
+    ],
+)
+def test_every_kind_of_event_is_told(event: TailEvent, told: str) -> None:
+    key = event.event["data"].get("reservation", "") if event.event else ""
+    assert words.describe(event) == told.replace("R-… ", key)
+
+
+def test_what_cannot_be_read_is_told_by_its_size() -> None:
+    event = as_told(b'{"id":"1","type":"x","time":"2026-01-01T00:00:00Z"}')._replace(event=None, body=b"123")
+    assert words.describe(event) == "unreadable 3 bytes (kept as they came)"
+    assert words.levels_after(event) == ""
+
+
+def test_levels_are_told_as_the_event_left_them() -> None:
+    event = written(lambda history: history.reserve({"MOUSE-001": 2}))
+    assert words.levels_after(event) == "MOUSE-001 50 on hand, 2 reserved"
+
+
+def test_of_many_lines_the_first_are_told_and_the_rest_counted() -> None:
+    event = written(lambda history: history.adjust({f"S{number}": 1 for number in range(50)}))
+    assert words.tell(event).what.endswith("+1 S4, and 45 more")
+    assert words.levels_after(event).endswith("; and 45 more")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["sku", "quantity"]), inner),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(
+    ["reservation", "order", "clerk", "holds", "expires_at", "reason", "note", "sku", "name", "quantity", "lines"]
+)
+LINES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "sku": st.text(max_size=5),
+            **{name: st.integers(-9, 9) for name in ("on_hand", "reserved", "version")},
+            **{name: st.integers(-9, 9) for name in ("on_hand_change", "reserved_change")},
+        },
+        optional=dict.fromkeys(("quantity", "confirmed", "released"), VALUES),
+    ),
+    max_size=3,
+)
+
+
+@settings(deadline=None)
+@given(type_=st.sampled_from([*words._TELLERS, "inventory.x", "y"]), data=st.dictionaries(NAMES, VALUES), lines=LINES)
+def test_no_data_that_a_ledger_of_any_version_may_write_breaks_the_telling(
+    type_: str, data: dict[str, Any], lines: list[dict[str, Any]]
+) -> None:
+    body = events.compose(
+        id="1", type=type_, store="downtown", time="2026-01-01T00:00:00Z", subject="", data={**data, "lines": lines}
+    )
+    assert events.parse(body).data is not None
+    told = words.describe(as_told(body))
+    assert told.startswith(words.tell(as_told(body)).verb)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.0, "0.0s"),
+        (0.44, "0.4s"),
+        (9.94, "9.9s"),
+        (9.96, "10.0s"),
+        (10, "10s"),
+        (59.9, "59s"),
+        (60, "1m"),
+        (75, "1m15s"),
+        (3600, "1h"),
+        (3605, "1h"),
+        (11_100, "3h5m"),
+        (90_000, "1d1h"),
+    ],
+)
+def test_durations(seconds: float, told: str) -> None:
+    assert words.duration(seconds) == told
+
+
+@pytest.mark.parametrize(("ms", "told"), [(4.13, "4.1ms"), (999.9, "999.9ms"), (2500.0, "2.5s")])
+def test_milliseconds(ms: float, told: str) -> None:
+    assert words.milliseconds(ms) == told
+
+
+@pytest.mark.business
+@pytest.mark.parametrize(
+    ("fresh", "told"),
+    [
+        (FRESH, "48 (0.4s)"),
+        (FRESH._replace(gap=True, head_seq=51), "48 (0.4s, 3 behind)"),
+        (FRESH._replace(age_s=75.0, heard_s=70.0, silent=True), "48 (1m15s, may have moved)"),
+        (FRESH._replace(age_s=None), "48 (never proved)"),
+        (FRESH._replace(age_s=None, heard_s=None, silent=True), "48 (never proved, may have moved)"),
+    ],
+)
+def test_freshness_stands_beside_its_number(fresh: Freshness, told: str) -> None:
+    assert words.as_of(fresh) == told
+
+
+def test_times_are_the_operator_s_own_with_the_date_where_it_is_another_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        when = LocalTime(parse_time("2026-07-01T12:00:00Z"))
+        assert when.second(parse_time("2026-07-01T13:30:07Z")) == "09:30:07"
+        assert when.millisecond(parse_time("2026-07-01T01:30:07.123456Z")) == "2026-06-30 21:30:07.123"
+        # A clock that stands at the beginning of the calendar, where this time zone has none.
+        assert when.second(parse_time("0001-01-01T00:00:00Z")) == "0001-01-01 00:00:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
