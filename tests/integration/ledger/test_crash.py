@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,13 @@ pytestmark = pytest.mark.fault_tolerance
 def test_what_was_confirmed_survives_a_kill_and_nothing_is_half_done(tmp_path: Path) -> None:
     chance = Random(4)
     new_ledger(tmp_path, SystemClock(), MOUSE=1_000_000, LAPTOP=1_000_000).close()
-    for _ in range(8):
+    for _ in range(12):
         with working(1, "trade", tmp_path) as (worker,):
             worker.tell()
             said = [worker.hear() for _ in range(chance.randrange(1, 40))]
+            # It has just begun its next operation: let the blow fall at any moment of that one or of those after it.
+            for _ in range(chance.randrange(4000)):
+                os.sched_yield()
             worker.kill()
             said += worker.hear_the_rest()
         with Ledger.open(tmp_path) as ledger:
