@@ -303,10 +303,13 @@ class TestShowing:
         assert filled("stock", "--store", "downtown", "-q").out.split() == ["KEYBOARD-001", "LAPTOP-001", "MOUSE-001"]
 
     def test_old_numbers_say_that_they_may_have_moved(self, filled: Office) -> None:
-        with filled.engine() as engine, engine.begin() as connection:
-            connection.exec_driver_sql("UPDATE cursors SET heard_us = heard_us + 3600000000 WHERE store = 'downtown'")
-            connection.exec_driver_sql("UPDATE cursors SET heard_us = heard_us - 3600000000 WHERE store = 'midtown'")
         for command in (["stock", "MOUSE-001"], ["status"], ["reservations"]):
+            now_us = SystemClock().now_us()
+            with filled.engine() as engine, engine.begin() as connection:
+                connection.exec_driver_sql(f"UPDATE cursors SET heard_us = {now_us} WHERE store = 'downtown'")
+                connection.exec_driver_sql(
+                    f"UPDATE cursors SET heard_us = {now_us - 3600_000_000} WHERE store = 'midtown'"
+                )
             told = filled(*command).out.splitlines()
             rows = [line for line in told if line.startswith(("downtown", "midtown"))]
             assert ["may have moved" in line for line in rows] == [False, True]
