@@ -43,7 +43,8 @@ class Service:
         self._log = log
         self._homes: list[Home] = []
         self._couriers: dict[str, Courier] = {}
-        self._connected: bool | None = None
+        self._connection = "connecting"
+        self._why = self._hint = ""
         self._bus_name = ""
         self._since = format_time(clock.now_us())
 
@@ -63,10 +64,11 @@ class Service:
         self._homes.clear()
 
     def bus_lost(self, error: UnreachableError) -> None:
-        """Note that the bus cannot be reached: said once, until it is back."""
-        if self._connected is not False:
+        """Note that the bus cannot be reached, and why: logged once, until it is back."""
+        if self._connection != "lost":
             self._log.warning("bus.lost", error=error)
-            self._connected = False
+        if (self._connection, self._why) != ("lost", error.message):
+            self._connection, self._why, self._hint = "lost", error.message, error.hint
             self._write_status()
 
     async def run(self, stop: asyncio.Event, bus: EventBus) -> None:
@@ -116,7 +118,7 @@ class Service:
                     courier.receive(arrival.payload)
 
     def _on_subscribed(self) -> None:
-        self._connected = True
+        self._connection, self._why, self._hint = "connected", "", ""
         self._log.info("bus.subscribed", broker=self._bus_name)
         self._write_status()
         for courier in self._couriers.values():
@@ -128,6 +130,9 @@ class Service:
                 "pid": os.getpid(),
                 "since": self._since,
                 "broker": self._bus_name,
-                "connected": bool(self._connected),
+                "connection": self._connection,
+                "why": self._why,
+                "hint": self._hint,
+                "stores": sorted(self._couriers),
             }
             write_status(home.status_path, status)

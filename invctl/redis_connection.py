@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -148,11 +149,18 @@ class RedisAddress:
 
     def _reason(self, error: Exception) -> str:
         origin = error.__context__
-        text = origin.strerror if isinstance(origin, OSError) and origin.strerror else str(error)
+        text = (isinstance(origin, OSError) and _in_words(origin)) or str(error)
         for secret in (self._options.get("password"), self._options.get("ssl_password")):
             if secret:
                 text = text.replace(secret, "***")
         return text
+
+
+def _in_words(error: OSError) -> str | None:
+    """Return what an error says, or the system's word for it: asyncio's `Connect call failed` does not say why."""
+    if error.errno is not None and (error.strerror or "").startswith("Connect call failed"):
+        return os.strerror(error.errno)
+    return error.strerror
 
 
 class RedisCaller:

@@ -7,19 +7,23 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
-from typer import Context
+from typer import Context, Option
 
 from invctl.cli.command import home, open_ledger
 from invctl.cli.holding import store_time
 from invctl.cli.invd import Invd, as_record, describe, read_pid, running
 from invctl.cli.times import StoreTime
+from invctl.cli.words import named
 from invctl.console.command import output
-from invctl.errors import BusyError, UnreachableError
+from invctl.errors import BusyError, UnreachableError, WrongStateError
 from invctl.settings import LOG_FILE, RUN
 
 START_S = 20.0
 STOP_S = 10.0
+# A broker that is there answers in milliseconds; whoever starts a daemon does not wait for one that is not.
+FIRST_OUTCOME_S = 2.0
 LOOK_EVERY_S = 0.02
 LOG_BYTES_MAX = 16 * 1024 * 1024
 
@@ -33,11 +37,16 @@ def start(ctx: Context) -> None:
     """
     folder, when = home(ctx), _time_of(ctx)
     before = running(folder)
-    _tell(ctx, before or _spawn(folder), when, changed=before is None)
+    _tell(ctx, _settled(folder, before or _spawn(folder), _has_tried), when, changed=before is None)
 
 
-def stop(ctx: Context) -> None:
+def stop(
+    ctx: Context,
+    every: Annotated[bool, Option("--all", help="Also one that serves other stores, for all of them.")] = False,
+) -> None:
     """End the daemon, and wait until it has ended. Nothing is lost: what was not sent is sent when it runs again.
+
+    One that serves other stores, too, is ended only with --all.
 
     For example:
 
@@ -46,6 +55,8 @@ def stop(ctx: Context) -> None:
     folder, when = home(ctx), _time_of(ctx)
     invd = running(folder)
     if invd is not None:
+        if not every:
+            _refuse_shared(_settled(folder, invd, _has_named_its_stores))
         os.kill(invd.pid, signal.SIGTERM)
         if not _becomes(lambda: running(folder) is None, STOP_S):
             hint = f"it may be stuck: `kill -9 {invd.pid}` ends it, and loses nothing"
@@ -61,6 +72,42 @@ def status(ctx: Context) -> None:
         invctl daemon status
     """
     _tell(ctx, running(home(ctx)), _time_of(ctx))
+
+
+def _refuse_shared(invd: Invd) -> None:
+    """Raise WrongStateError where a daemon serves more than this store."""
+    stores = invd.stores or []
+    if len(stores) > 1:
+        raise WrongStateError(
+            f"daemon {invd.pid} serves {len(stores)} stores: {named(stores)}",
+            hint="`invctl daemon stop --all` ends it for all of them",
+            pid=invd.pid,
+            stores=stores,
+        )
+
+
+def _has_tried(invd: Invd) -> bool:
+    """Say whether a daemon knows if the broker is there."""
+    return invd.connection in ("connected", "lost")
+
+
+def _has_named_its_stores(invd: Invd) -> bool:
+    return invd.stores is not None
+
+
+def _settled(folder: Path, invd: Invd, condition: Callable[[Invd], bool]) -> Invd:
+    """Return what a daemon says of itself once it meets a condition, or else after a short while."""
+
+    def met() -> bool:
+        nonlocal invd
+        now = running(folder)
+        if now is None or now.pid != invd.pid:
+            return True
+        invd = now
+        return condition(invd)
+
+    _becomes(met, FIRST_OUTCOME_S)
+    return invd
 
 
 def _spawn(folder: Path) -> Invd:
@@ -141,4 +188,8 @@ def _tell(ctx: Context, invd: Invd | None, when: StoreTime, *, changed: bool | N
         ]
     else:
         message = ("already " if changed is False else "") + describe(invd, when)
+        if invd.stores and len(invd.stores) > 1:
+            message += f"\nstores: {named(invd.stores)}"
     output(ctx).result(record, message=message, ident=str(invd.pid) if invd else None)
+    if invd is not None and invd.hint and output(ctx).fmt == "table":
+        output(ctx).talk([("hint:", "bold"), f" {invd.hint}"])

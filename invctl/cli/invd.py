@@ -19,9 +19,15 @@ class Invd(NamedTuple):
     """A daemon that runs. What it has not said of itself yet is None."""
 
     pid: int
-    since: str | None
-    broker: str | None
-    connected: bool | None
+    since: str | None = None
+    broker: str | None = None
+    connection: str | None = None
+    """`connecting` until the first attempt has ended, then `connected` or `lost`."""
+    why: str | None = None
+    """Why it is lost, and what to do about it in `hint`."""
+    hint: str | None = None
+    stores: list[str] | None = None
+    """All that it serves."""
 
 
 def running(home: Path) -> Invd | None:
@@ -32,8 +38,8 @@ def running(home: Path) -> Invd | None:
         return None
     said = _read_status(home / RUN / STATUS_FILE)
     if said.get("pid") != pid:
-        return Invd(pid, None, None, None)
-    return Invd(pid, said.get("since"), said.get("broker"), said.get("connected"))
+        return Invd(pid)
+    return Invd(pid, *(said.get(name) or None for name in Invd._fields[1:]))
 
 
 def read_pid(home: Path) -> int | None:
@@ -73,8 +79,13 @@ def describe(invd: Invd | None, when: StoreTime) -> str:
     if invd is None:
         return "not running: `invctl daemon start` starts it"
     since = f" since {when.exact(invd.since)}" if invd.since else ""
-    reach = {True: ", connected to", False: ", cannot reach", None: ","}[invd.connected]
-    return f"running{since}, pid {invd.pid}" + (f"{reach} {invd.broker}" if invd.broker else "")
+    told = f"running{since}, pid {invd.pid}"
+    if invd.stores and len(invd.stores) > 1:
+        told += f", serves {len(invd.stores)} stores"
+    if invd.connection == "lost":
+        return f"{told}; {invd.why} (see `invctl daemon logs`)"
+    reach = {"connecting": ", connecting to ", "connected": ", connected to "}.get(invd.connection or "", "")
+    return f"{told}{reach}{invd.broker}" if reach else told
 
 
 def as_record(invd: Invd | None) -> dict[str, Any]:

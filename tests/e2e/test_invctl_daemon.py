@@ -7,13 +7,16 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from invctl.cli.daemon import LOG_BYTES_MAX
 from invctl.cli.invd import running
+from invctl.ledger.ledger import Ledger
 from invctl.settings import CONFIG_FILE, LOG_FILE, RUN
 from tests.e2e.clerk import INVCTL, environment
 
@@ -51,10 +54,24 @@ def test_start_status_logs_stop(at_home: Clerk) -> None:
 
     status = clerk("daemon", "status", "-o", "json").json
     assert status.pop("since") == started["since"]
-    assert status == {"running": True, "pid": pid, "broker": "redis 127.0.0.1:1", "connected": False}
+    why = "Redis at 127.0.0.1:1 cannot be used: Connection refused"
+    assert status == {
+        "running": True,
+        "pid": pid,
+        "broker": "redis 127.0.0.1:1",
+        "connection": "lost",
+        "why": why,
+        "hint": "see that the broker runs and its URL is right",
+        "stores": ["downtown"],
+    }
+    # Starting it waited for the first attempt, and told the same.
+    assert (started["connection"], started["why"]) == ("lost", why)
+    told = clerk("daemon", "status")
+    assert told.out.endswith(f", pid {pid}; {why} (see `invctl daemon logs`)\n")
+    assert told.err == "hint: see that the broker runs and its URL is right\n"
     whole = clerk("status", "-o", "json").json
     assert (whole["daemon"]["pid"], whole["link"], whole["pending_events"]) == (pid, "unknown", 6)
-    assert f"pid {pid}, cannot reach redis 127.0.0.1:1" in clerk("status").out
+    assert f"pid {pid}; {why} (see `invctl daemon logs`)\n" in clerk("status").out
 
     actions = [record["action"] for record in map(json.loads, clerk("daemon", "logs", "-o", "ndjson").out.splitlines())]
     assert "daemon.started" in actions
@@ -122,6 +139,34 @@ def test_a_log_that_has_grown_large_is_turned_over(at_home: Clerk) -> None:
         at_home.process("daemon", "stop")
         assert log.with_name("invd.log.1").exists() is is_turned
         assert (log.stat().st_size < LOG_BYTES_MAX) is is_turned
+
+
+def test_a_broker_that_does_not_answer_is_not_waited_for(at_home: Clerk) -> None:
+    # It accepts, and says nothing.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"redis://127.0.0.1:{server.getsockname()[1]}"
+        done = at_home.process("daemon", "start", env={"INVCTL_REDIS_URL": url})
+    assert done.code == 0
+    assert ", connecting to redis 127.0.0.1:" in done.out
+
+
+def test_one_that_serves_other_stores_is_ended_for_all_or_not_at_all(at_home: Clerk) -> None:
+    clerk, other = at_home, at_home.home.parent / "other"
+    Ledger.create(other, "uptown").close()
+    run = [sys.executable, "-m", "daemon", "run", str(clerk.home), str(other)]
+    with subprocess.Popen(run, env=environment(clerk.home), stderr=subprocess.DEVNULL) as daemon:
+        # One that a clerk starts besides, before it has taken hold of the folders, would serve this store instead.
+        while (invd := running(clerk.home)) is None or invd.stores is None:
+            assert daemon.poll() is None
+        assert (invd.pid, invd.stores) == (daemon.pid, ["downtown", "uptown"])
+        assert clerk("daemon", "status").out.endswith("\nstores: downtown, uptown\n")
+        done = clerk("daemon", "stop", "-o", "json")
+        assert (done.code, done.error["error"]) == (5, "wrong_state")
+        assert done.error["message"] == f"daemon {daemon.pid} serves 2 stores: downtown, uptown"
+        assert done.error["hint"] == "`invctl daemon stop --all` ends it for all of them"
+        assert running(other) is not None
+        assert clerk("daemon", "stop", "--all").code == 0
+        assert running(other) is None
 
 
 @pytest.mark.concurrency

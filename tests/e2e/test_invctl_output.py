@@ -25,7 +25,7 @@ HISTORY = [
     *("reason", "order", "clerk", "note"),
 ]
 STOCK = ["sku", "name", "price", "currency", "on_hand", "reserved", "available", "version", "as_of_seq"]
-DAEMON = ["running", "pid", "since", "broker", "connected"]
+DAEMON = ["running", "pid", "since", "broker", "connection", "why", "hint", "stores"]
 
 RESULTS = {
     "reserve LAPTOP-001": [*RESERVATION, "replayed"],

@@ -38,7 +38,13 @@ def daemon(clerk: Clerk) -> Iterator[None]:
     with (run / LOCK_FILE).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         (run / PID_FILE).write_text(f"{os.getpid()}\n")
-        said = {"pid": os.getpid(), "since": "2026-11-24T09:00:00.000000Z", "broker": "redis here:1", "connected": True}
+        said = {
+            "pid": os.getpid(),
+            "since": "2026-11-24T09:00:00.000000Z",
+            "broker": "redis here:1",
+            "connection": "connected",
+            "stores": ["downtown"],
+        }
         (run / STATUS_FILE).write_text(json.dumps(said))
         yield
 

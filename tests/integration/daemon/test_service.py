@@ -17,11 +17,12 @@ from daemon.home import Home
 from daemon.service import Service
 from invctl.bus.memory import MemoryBroker, MemoryBus
 from invctl.clock import SystemClock
-from invctl.errors import NotFoundError, RefusedError
+from invctl.errors import NotFoundError, RefusedError, UnreachableError
 from invctl.ledger import adjustments, outbox, products, reads, reservations
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.writing import Origin
 from invctl.runtime.logs import configure
+from invctl.runtime.status import read_status
 from invctl.sync import shipper
 from tests.integration.daemon.office import NAMESPACE, Office, until
 
@@ -242,6 +243,29 @@ async def test_a_ledger_that_central_knows_better_stops_sending(tmp_path: Path, 
                 await until(lambda: reads.link(second).state == "refused")
                 assert reads.link(second).reason == "other_ledger"
             assert central.archive["downtown"] == bodies(first)
+
+
+@pytest.mark.fault_tolerance
+async def test_it_says_how_the_broker_is_why_it_is_lost_and_whom_it_serves(
+    tmp_path: Path, broker: MemoryBroker
+) -> None:
+    def said() -> dict[str, Any]:
+        return read_status(tmp_path / "run" / "invd.json") or {}
+
+    open_store(tmp_path).close()
+    bus = MemoryBus(broker)
+    bus.cut_off()
+    async with daemon(bus, tmp_path) as running:
+        await until(said)
+        assert (said()["connection"], said()["why"], said()["stores"]) == ("connecting", "", ["downtown"])
+        for why in ("refused", "wrong password"):
+            running.service.bus_lost(UnreachableError(why, hint="look"))
+            assert (said()["connection"], said()["why"], said()["hint"]) == ("lost", why, "look")
+        # One outage is logged once, whatever its reasons.
+        assert len(running.logged("bus.lost")) == 1
+        bus.heal()
+        await until(lambda: said()["connection"] == "connected")
+        assert (said()["why"], said()["hint"]) == ("", "")
 
 
 async def test_two_folders_of_one_store_are_refused(tmp_path: Path, broker: MemoryBroker) -> None:

@@ -5,11 +5,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from invctl.cli import invd
 from invctl.cli.link import _REFUSED, in_words
+from invctl.cli.times import StoreTime
 from invctl.ledger.reads import LinkRow
 from invctl.settings import LOCK_FILE, PID_FILE, RUN, STATUS_FILE
 from invctl.sync import frames
@@ -17,7 +19,15 @@ from invctl.sync.shipper import Link
 
 pytestmark = pytest.mark.cli
 
-SAID = {"pid": 4711, "since": "2026-11-24T09:00:00.000000Z", "broker": "redis here:1", "connected": True}
+SAID = {
+    "pid": 4711,
+    "since": "2026-11-24T09:00:00.000000Z",
+    "broker": "redis here:1",
+    "connection": "lost",
+    "why": "nobody is there",
+    "hint": "look",
+    "stores": ["downtown"],
+}
 
 
 @pytest.fixture
@@ -43,7 +53,7 @@ def test_one_that_runs(held: Path) -> None:
 
 def test_a_pid_without_its_lock_is_what_a_killed_one_left(home: Path) -> None:
     assert invd.running(home) is None
-    assert invd.as_record(None) == {"running": False, "pid": None, "since": None, "broker": None, "connected": None}
+    assert invd.as_record(None) == {"running": False, **dict.fromkeys(SAID)}
 
 
 def test_nothing_at_all(tmp_path: Path) -> None:
@@ -65,7 +75,7 @@ def test_no_lock_is_tried_before_there_is_a_pid(home: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("text", ["", "[]", "nonsense", json.dumps({**SAID, "pid": 4712})])
 def test_a_status_that_is_not_its_own_is_not_believed(held: Path, text: str) -> None:
     (held / RUN / STATUS_FILE).write_text(text)
-    assert invd.running(held) == (4711, None, None, None)
+    assert invd.running(held) == invd.Invd(4711)
 
 
 def test_the_lock_is_given_back(home: Path) -> None:
@@ -73,6 +83,21 @@ def test_the_lock_is_given_back(home: Path) -> None:
     fd = os.open(home / RUN / LOCK_FILE, os.O_RDWR)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ({}, "running, pid 7"),
+        ({"broker": "redis here:1", "connection": "connecting"}, "running, pid 7, connecting to redis here:1"),
+        ({"broker": "redis here:1", "connection": "connected"}, "running, pid 7, connected to redis here:1"),
+        ({"connection": "lost", "why": "wrong password"}, "running, pid 7; wrong password (see `invctl daemon logs`)"),
+        ({"stores": ["a"]}, "running, pid 7"),
+        ({"stores": ["a", "b"]}, "running, pid 7, serves 2 stores"),
+    ],
+)
+def test_a_daemon_in_words(known: dict[str, Any], told: str) -> None:
+    assert invd.describe(invd.Invd(7, **known), StoreTime("UTC", 0)) == told
 
 
 class TestLink:
