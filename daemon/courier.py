@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from invctl.errors import BusyError, UnreachableError
@@ -88,10 +89,10 @@ class Courier:
             self._wake.clear()
             await self.tick()
             due_s = self._shipper.due_s() - self._clock.monotonic_s()
-            try:
-                await asyncio.wait_for(self._wake.wait(), max(due_s, 0.0))
-            except TimeoutError:
-                continue
+            # Not wait_for, which in Python 3.11 can swallow the cancellation that ends this loop.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(due_s, 0.0)):
+                    await self._wake.wait()
 
     async def _remember(self) -> None:
         while True:
