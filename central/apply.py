@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from central import facts
 from central.advance import CursorMovedError, bind_stores, check_cursors, move_cursors, note_fresh
 from central.archive import archive_runs, levels_in_archive
-from central.cursors import note_heard
+from central.cursors import note_heard, note_other_ledgers
 from central.database import now_us, writing
 from central.fence import lock_and_check
 from central.rows import keys_of, load, save
@@ -56,6 +56,7 @@ def apply_intakes(
     *,
     heard: Sequence[Heard] = (),
     fresh: Mapping[str, int] | None = None,
+    other_ledgers: Mapping[str, int] | None = None,
 ) -> list[Applied]:
     """Archive and apply all these events, and move the cursors, in one transaction; return one Applied an intake.
 
@@ -66,6 +67,7 @@ def apply_intakes(
         intakes: at most one for each store, as `Receiver.take` returns them.
         heard: what stores last said of themselves. Noted also where there are no intakes.
         fresh: for each store, the moment up to which its numbers are proved complete.
+        other_ledgers: for each store under whose id another ledger was refused, when that was last.
 
     Raises:
         FenceLostError: another central holds the shard. Nothing was committed.
@@ -86,6 +88,8 @@ def apply_intakes(
             note_heard(connection, heard)
         if fresh:
             note_fresh(connection, fresh)
+        if other_ledgers:
+            note_other_ledgers(connection, other_ledgers)
         connection.commit()
     return applied
 

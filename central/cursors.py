@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, case, func, select, update
+from sqlalchemy import BigInteger, bindparam, case, func, select, update
 
 from central import tables
 from central.bulk import ForRows
 from invctl.sync.cursor import Cursor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import BindParameter, ColumnElement, Connection
 
@@ -29,7 +29,16 @@ _HEAR = ForRows(
             heard_us=bindparam("new_heard_us"),
             head_seq=case((_is_older, _old.head_seq), else_=_new_seq),
             head_hash=case((_is_older, _old.head_hash), else_=bindparam("new_head_hash")),
+            # What a central that began just now does not know yet is left as it was known.
+            lacks_seq=func.coalesce(bindparam("new_lacks_seq", type_=BigInteger), _old.lacks_seq),
         )
+    )
+)
+_REFUSE = ForRows(
+    lambda _: (
+        update(tables.cursors)
+        .where(_old.store == bindparam("of_store"))
+        .values(other_ledger_us=bindparam("new_other_ledger_us"))
     )
 )
 
@@ -64,9 +73,18 @@ def note_heard(connection: Connection, heard: Sequence[Heard]) -> None:
                 "new_heard_us": item.at_us,
                 "new_head_seq": item.head_seq,
                 "new_head_hash": item.head_hash,
+                "new_lacks_seq": item.lacks_seq,
             }
             for item in heard
         ],
+    )
+
+
+def note_other_ledgers(connection: Connection, refused: Mapping[str, int]) -> None:
+    """Keep when another ledger was last refused under each of these stores' ids."""
+    _REFUSE.run(
+        connection,
+        [{"of_store": store, "new_other_ledger_us": instant_us} for store, instant_us in refused.items()],
     )
 
 

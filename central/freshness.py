@@ -17,6 +17,8 @@ class Freshness(NamedTuple):
     `as_of_seq`: the store's last event that is in them. `age_s`: they are proved complete up to this long ago; None
     where that was never proved, or the clock was set back since. `gap`: the store is known to be ahead, at
     `head_seq`. `heard_s`: how long ago it spoke, None where never. `silent`: too long ago; they may have moved.
+    `lacks_seq`: the event that is in them and not in the store's ledger, which so is a restored backup, or has a copy
+    that spoke; None where no such thing is known.
     """
 
     as_of_seq: int
@@ -25,6 +27,7 @@ class Freshness(NamedTuple):
     head_seq: int
     heard_s: float | None
     silent: bool
+    lacks_seq: int | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON value."""
@@ -41,6 +44,7 @@ def freshness(cursor: Row[*tuple[Any, ...]], now_us: int) -> Freshness:
         head_seq=cursor.head_seq,
         heard_s=heard_s,
         silent=heard_s is None or heard_s > SILENT_AFTER_S,
+        lacks_seq=cursor.lacks_seq or None,
     )
 
 

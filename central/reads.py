@@ -194,5 +194,6 @@ def _store(row: Row[*tuple[Any, ...]], now: int) -> StoreRow:
         lag=max(row.head_seq - row.applied_seq, 0),
         suspects=row.suspects,
         open_reservations=row.open_reservations,
+        other_ledger_us=row.other_ledger_us,
         fresh=freshness(row, now),
     )

@@ -104,6 +104,8 @@ class ShardServer:
         self._waiting: dict[str, Heard] = {}
         self._register_due_s = clock.monotonic_s()
         self._unsaved: dict[str, Heard] = {}
+        self._other_ledgers: dict[str, int] = {}
+        self._diverged: set[str] = set()
         self._saved_fresh: dict[str, int] = {}
         self._set_back_seen = 0
         self._told: Counter[str] = Counter()
@@ -137,6 +139,8 @@ class ShardServer:
         if intakes:
             self._commit(intakes)
         self._unsaved |= {heard.store: heard for heard in self._receiver.heard() if self._is_admitted(heard.store)}
+        self._other_ledgers |= self._receiver.other_ledgers()
+        self._tell_divergence(self._receiver.heard())
         self.counts = self._counting.copy()
         return self._receiver.replies(self._time.now_us())
 
@@ -259,13 +263,14 @@ class ShardServer:
 
     def _save(self) -> None:
         """Store what was heard since the last time. A failure loses nothing: the next time has it, too."""
-        heard = list(self._unsaved.values())
-        if not heard:
+        heard, other_ledgers = list(self._unsaved.values()), self._other_ledgers
+        if not heard and not other_ledgers:
             return
         fresh = self._fresh(heard)
-        apply_intakes(self._engine, self._shard, self._fence, [], heard=heard, fresh=fresh)
+        apply_intakes(self._engine, self._shard, self._fence, [], heard=heard, fresh=fresh, other_ledgers=other_ledgers)
         self._saved_fresh |= fresh
         self._unsaved.clear()
+        self._other_ledgers = {}
 
     def _fresh(self, heard: Sequence[Heard]) -> dict[str, int]:
         """Return what is newly proved of the stores that were heard."""
@@ -287,6 +292,18 @@ class ShardServer:
                 self._limited.warning(f"frame.{reason}", store=store, seq=seq)
             elif reason in _NOTICES:
                 self._limited.info(f"frame.{reason}", store=store, seq=seq)
+
+    def _tell_divergence(self, heard: Sequence[Heard]) -> None:
+        """Tell once that a store's ledger lacks what was applied of it, and once that it no longer does."""
+        for each in heard:
+            if bool(each.lacks_seq) == (each.store in self._diverged):
+                continue
+            if each.lacks_seq:
+                self._diverged.add(each.store)
+                self._log.warning("store.diverged", store=each.store, seq=each.lacks_seq)
+            else:
+                self._diverged.remove(each.store)
+                self._log.info("store.agrees", store=each.store, seq=each.head_seq)
 
     def _tell_commit(self, intake: Intake, done: Applied) -> None:
         self._counting["events"] += done.events

@@ -113,7 +113,8 @@ class Cursor(CentralTable, table=True):
     """How far central is with a store, what the store last said of itself, and how fresh that makes the numbers.
 
     `fresh_us` is the moment up to which the numbers are proved complete. `head_*`, `boot` and `heard_us` come from
-    the newest frame.
+    the newest frame. `lacks_seq` is the applied event that the store's ledger does not have (0 or null: none is known),
+    `other_ledger_us` when another ledger was last refused under the store's id.
     """
 
     __tablename__ = "cursors"
@@ -129,6 +130,8 @@ class Cursor(CentralTable, table=True):
     boot: str = Field(default="", sa_type=Text)
     heard_us: int | None = Field(default=None, sa_type=BIG_INTEGER)
     fresh_us: int | None = Field(default=None, sa_type=BIG_INTEGER)
+    lacks_seq: int | None = Field(default=None, sa_type=BIG_INTEGER)
+    other_ledger_us: int | None = Field(default=None, sa_type=BIG_INTEGER)
 
 
 class ArchivedEvent(CentralTable, table=True):

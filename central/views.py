@@ -57,7 +57,10 @@ class ReservationRow(NamedTuple):
 
 
 class StoreRow(NamedTuple):
-    """A store: who it is, and how far central is with it. `first_hash` is hexadecimal; `lag` counts events."""
+    """A store: who it is, and how far central is with it. `first_hash` is hexadecimal; `lag` counts events.
+
+    `other_ledger_us` is when another ledger was last refused under its id, None where never.
+    """
 
     store: str
     status: str
@@ -74,6 +77,7 @@ class StoreRow(NamedTuple):
     lag: int
     suspects: int
     open_reservations: int
+    other_ledger_us: int | None
     fresh: Freshness
 
     def as_dict(self) -> dict[str, Any]:

@@ -41,7 +41,11 @@ class Intake(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What a store last said of itself."""
+    """What a store last said of itself.
+
+    `lacks_seq` is the event that central has applied and the store's ledger does not have: it was restored from a
+    backup, or there is a copy of it. 0 where the ledger has it, None where that is not known yet.
+    """
 
     store: str
     boot: str
@@ -50,3 +54,4 @@ class Heard(NamedTuple):
     head_hash: bytes
     first_hash: bytes
     at_us: int
+    lacks_seq: int | None = None

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from invctl.model.chain import GENESIS, links
 from invctl.sync import frames
 from invctl.sync.cursor import Cursor, Heard, Intake
+from invctl.sync.divergence import Divergence
 
 if TYPE_CHECKING:
     from collections import Counter
+
+    from invctl.sync.tokens import Echo
 
 PROOFS_KEPT = 64
 
@@ -30,6 +33,8 @@ class Peer:
         self.cursor = cursor
         self.heard: Heard | None = None
         self.fresh_us = 0
+        self.other_ledger_us = 0
+        self._divergence = Divergence()
         self.answers: dict[str, int] = {}
         self.refusals: dict[str, tuple[int, str]] = {}
         self._counts = counts
@@ -44,7 +49,7 @@ class Peer:
         self.bodies: list[bytes] = []
         self.hashes: list[bytes] = []
 
-    def hear(self, frame: frames.UpFrame, now_us: int) -> Heard:
+    def hear(self, frame: frames.UpFrame, echo: Echo, now_us: int) -> Heard:
         """Note what the store says of itself."""
         known = self.heard
         first_hash = known.first_hash if known else GENESIS
@@ -54,7 +59,8 @@ class Peer:
         if known and known.head_seq > head_seq and (known.epoch, known.first_hash) == (frame.epoch, first_hash):
             # A ledger's head never falls within an epoch: a frame that comes late does not hide what is missing.
             head_seq, head_hash = known.head_seq, known.head_hash
-        self.heard = Heard(frame.store, frame.boot, frame.epoch, head_seq, head_hash, first_hash, now_us)
+        lacks_seq = self._divergence.judge(frame, echo, self.cursor, now_us)
+        self.heard = Heard(frame.store, frame.boot, frame.epoch, head_seq, head_hash, first_hash, now_us, lacks_seq)
         return self.heard
 
     def take_in(self, frame: frames.UpFrame) -> str:

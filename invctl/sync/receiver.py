@@ -85,14 +85,15 @@ class Receiver:
             self.counts[reason] += 1
             peer.refuse(frame.boot, frame.n, reason)
             if reason == frames.OTHER_LEDGER:
+                peer.other_ledger_us = now_us
                 return
-        heard = peer.hear(frame, now_us)
+        echo = self._tokens.read(frame.echo)
+        heard = peer.hear(frame, echo, now_us)
         if not peer.cursor.admitted:
             self._newcomers[store] = heard
         peer.answer(frame.boot, frame.n)
-        issued_us = self._tokens.issued_us(frame.echo)
-        if issued_us <= now_us:
-            peer.prove(frame, issued_us)
+        if echo.issued_us <= now_us:
+            peer.prove(frame, echo.issued_us)
 
     def newcomers(self) -> list[Heard]:
         """Return, once, the stores that spoke and are not admitted."""
@@ -123,6 +124,10 @@ class Receiver:
     def heard(self) -> list[Heard]:
         """Return what each store that spoke in this round last said of itself."""
         return [peer.heard for peer in self._due.values() if peer.heard]
+
+    def other_ledgers(self) -> dict[str, int]:
+        """Return, for each store of this round under whose id another ledger was refused, when that was last."""
+        return {store: peer.other_ledger_us for store, peer in self._due.items() if peer.other_ledger_us}
 
     def fresh_us(self, store: str) -> int:
         """Return the moment, on the database's clock, up to which a store's numbers are proved complete; 0 if none."""
@@ -186,7 +191,7 @@ class Receiver:
             epoch=cursor.epoch,
             boot=boot,
             n=n,
-            token=self._tokens.issue(now_us),
+            token=self._tokens.issue(now_us, cursor.applied_seq),
             applied_seq=cursor.applied_seq,
             applied_hash=cursor.applied_hash,
             want_from=peer.want_from,

@@ -296,7 +296,7 @@ class TestShowing:
         assert all(row["as_of_seq"] == 5 and row["gap"] is False and row["age_s"] is not None for row in rows)
         assert list(rows[0]) == [
             *("store", "sku", "name", "price", "currency", "on_hand", "reserved", "available", "version", "suspect"),
-            *("as_of_seq", "age_s", "gap", "head_seq", "heard_s", "silent"),
+            *("as_of_seq", "age_s", "gap", "head_seq", "heard_s", "silent", "lacks_seq"),
         ]
         csv = filled("stock", "MOUSE-001", "-o", "csv").out.splitlines()
         assert csv[0].split(",") == list(rows[0])

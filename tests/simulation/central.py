@@ -115,6 +115,8 @@ class SimCentral:
             return
         for intake in intakes:
             self._commit(intake)
+        # No store here lost anything of its ledger, whatever central lost.
+        assert not any(heard.lacks_seq for heard in self.receiver.heard())
         replies = self.receiver.replies(self.world.database_clock_us)
         if self.holds_the_fence:
             self._keep_fresh()

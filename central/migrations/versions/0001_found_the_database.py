@@ -80,6 +80,8 @@ def _stores() -> None:
         sa.Column("boot", sa.Text(), nullable=False),
         sa.Column("heard_us", WHOLE, nullable=True),
         sa.Column("fresh_us", WHOLE, nullable=True),
+        sa.Column("lacks_seq", WHOLE, nullable=True),
+        sa.Column("other_ledger_us", WHOLE, nullable=True),
         sa.CheckConstraint("applied_seq >= 0", name=op.f("ck_cursors_applied_seq")),
         sa.ForeignKeyConstraint(["store"], ["stores.store"], name="fk_cursors_stores"),
         sa.PrimaryKeyConstraint("store", name="pk_cursors"),

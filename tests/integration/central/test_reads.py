@@ -81,6 +81,7 @@ def test_stock_shows_who_has_it_and_as_of_when(stocked: HeadOffice, histories: l
         "head_seq": 0,
         "heard_s": None,
         "silent": True,
+        "lacks_seq": None,
     }
 
 
@@ -120,15 +121,36 @@ def test_freshness_is_measured_by_the_databases_clock(
         with reading(at_noon.engine) as connection:
             return next(reads.stock(connection, store="downtown")).fresh
 
-    assert fresh() == Freshness(history.seq, 2.25, gap=False, head_seq=history.seq, heard_s=2.0, silent=False)
+    assert fresh() == Freshness(
+        history.seq, 2.25, gap=False, head_seq=history.seq, heard_s=2.0, silent=False, lacks_seq=None
+    )
     clock.advance(4.001)
-    assert fresh() == Freshness(history.seq, 6.251, gap=False, head_seq=history.seq, heard_s=6.001, silent=True)
+    assert fresh() == Freshness(
+        history.seq, 6.251, gap=False, head_seq=history.seq, heard_s=6.001, silent=True, lacks_seq=None
+    )
     # It spoke of an event that did not arrive.
     history.adjust({"MOUSE-001": 1})
     at_noon.apply(heard=(history.heard(clock.now_us()),))
-    assert fresh() == Freshness(history.seq - 1, 6.251, gap=True, head_seq=history.seq, heard_s=0.0, silent=False)
+    assert fresh() == Freshness(
+        history.seq - 1, 6.251, gap=True, head_seq=history.seq, heard_s=0.0, silent=False, lacks_seq=None
+    )
     at_noon.take(history)
     assert not fresh().gap
+
+
+@pytest.mark.business
+def test_what_a_ledger_lacks_is_shown_until_it_is_known_to_have_it(
+    at_noon: HeadOffice, histories: list[History]
+) -> None:
+    history = histories[0]
+
+    def shown(lacks_seq: int | None) -> int | None:
+        at_noon.apply(heard=(history.heard()._replace(lacks_seq=lacks_seq),))
+        with reading(at_noon.engine) as connection:
+            return next(reads.stock(connection, store="downtown")).fresh.lacks_seq
+
+    # A central that took over, and does not know yet, takes nothing back.
+    assert [shown(each) for each in (None, 3, None, 0, None)] == [None, 3, 3, None, None]
 
 
 @pytest.mark.fault_tolerance
@@ -178,6 +200,7 @@ def test_open_reservations_are_listed_with_their_lines(stocked: HeadOffice, hist
         "head_seq": 0,
         "heard_s": None,
         "silent": True,
+        "lacks_seq": None,
     }
 
 

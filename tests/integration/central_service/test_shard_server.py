@@ -22,7 +22,7 @@ from invctl.clock import format_time
 from invctl.errors import BusyError, UnreachableError
 from invctl.model.events import compose
 from invctl.sync import frames
-from invctl.sync.shipper import HEARTBEAT_S, Link
+from invctl.sync.shipper import HEARTBEAT_S, Link, Shipper
 from tests.integration.central_service.office import (
     Store,
     admitted,
@@ -362,6 +362,50 @@ def test_latency_is_from_the_event_s_time_to_its_commit(engine: Engine, clock: M
     downtown.talk(server)
     # Both of its events, a millisecond apart.
     assert latencies.quantiles() == {"p50": 5.0, "p99": 6.0}
+
+
+@pytest.mark.fault_tolerance
+@pytest.mark.business
+def test_a_store_whose_copy_spoke_first_is_shown_and_told_once_until_it_has_what_was_applied(
+    server: ShardServer, engine: Engine, clock: ManualClock, downtown: Store
+) -> None:
+    downtown.talk(server)
+    copy = Store("downtown", clock=clock)
+    copy.shipper = Shipper(copy.outbox, acked_seq=0, chance=Random(7), now_s=clock.monotonic_s())
+    copy.adjust("MOUSE-001", -1)
+    copy.talk(server)
+    downtown.adjust("MOUSE-001", -2)
+    seq = len(copy.bodies)
+
+    def heartbeats(*stores: Store) -> None:
+        for _ in range(4):
+            clock.advance(HEARTBEAT_S * 1.2)
+            for store in stores:
+                store.talk(server)
+        server.upkeep()
+
+    with capture_logs() as logs:
+        heartbeats(downtown, copy)
+        assert (downtown.link, copy.link) == (Link.DIVERGED, Link.UP)
+        assert row(engine, "downtown").fresh.lacks_seq == seq
+        heartbeats(copy)
+        assert row(engine, "downtown").fresh.lacks_seq is None
+    told = [(line["event"], line["store"], line["seq"]) for line in logs if line["event"].startswith("store.")]
+    assert told == [("store.diverged", "downtown", seq), ("store.agrees", "downtown", seq)]
+
+
+@pytest.mark.business
+def test_when_another_ledger_spoke_under_a_store_s_id_is_kept(
+    server: ShardServer, engine: Engine, clock: ManualClock, downtown: Store
+) -> None:
+    downtown.talk(server)
+    server.upkeep()
+    assert row(engine, "downtown").other_ledger_us is None
+    clock.advance(1)
+    Store("downtown", clock=clock, seed=9).talk(server)
+    server.upkeep()
+    assert row(engine, "downtown").other_ledger_us == clock.now_us()
+    assert row(engine, "downtown").as_dict()["other_ledger_at"] == format_time(clock.now_us())
 
 
 @pytest.mark.fault_tolerance

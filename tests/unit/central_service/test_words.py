@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cli
 
-FRESH = Freshness(as_of_seq=48, age_s=0.41, gap=False, head_seq=48, heard_s=0.2, silent=False)
+FRESH = Freshness(as_of_seq=48, age_s=0.41, gap=False, head_seq=48, heard_s=0.2, silent=False, lacks_seq=None)
 
 
 def as_told(body: bytes) -> TailEvent:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from invctl.model import events, identifiers
-from invctl.sync import channels, frames, peer, receiver, shipper
+from invctl.sync import channels, divergence, frames, peer, receiver, shipper
 from tests.unit.sync.conversation import conversation
 
 ROOT = Path(__file__).parents[3]
@@ -76,13 +76,13 @@ def test_every_timer_and_limit_has_the_codes_value() -> None:
     for name, value, *_ in rows:
         found = {
             getattr(module, name)
-            for module in (shipper, frames, receiver, peer, events, identifiers)
+            for module in (shipper, frames, receiver, peer, divergence, events, identifiers)
             if name in vars(module)
         }
         assert found == {float(value.replace(",", ""))}, name
     limits = {
         name
-        for module in (shipper, frames, receiver, peer)
+        for module in (shipper, frames, receiver, peer, divergence)
         for name, value in vars(module).items()
         if name.isupper() and not name.startswith("_") and isinstance(value, int | float)
     }
