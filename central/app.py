@@ -28,7 +28,8 @@ def commands() -> Table:
     service, numbers = "The service", "What the stores have"
     stores = {
         "list": Entry("central.cli.stores:list_", "List the stores, and those that wait to be admitted."),
-        "admit": Entry("central.cli.stores:admit", "Admit a store: from now on its events are applied."),
+        "admit": Entry("central.cli.stores:admit", "Admit stores: from now on their events are applied."),
+        "remove": Entry("central.cli.stores:remove", "Take a store off the list, of which nothing was applied."),
     }
     return {
         "init": Entry("central.cli.init:init", "Set up head office: its folder, settings and database.", service),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from invctl.model.reservation import Reservation
 
 COLUMNS = ("status", "order_id", "clerk", "created_us", "expires_us", "ended_us", "seq")
+LINE = ("sku", "quantity", "confirmed", "released")
 
 
 class ReservationRows:
@@ -28,7 +29,7 @@ class ReservationRows:
         self._rows = _reservation_rows(connection, store)
         self._next = next(self._rows, None)
 
-    def at(self, seq: int, key: str) -> tuple[Any, ...] | None:
+    def at(self, seq: int, key: str) -> dict[str, Any] | None:
         """Return the row of a reservation that `seq` changed last, None where another event did, or there is none."""
         if self._next is None or (self._next[0], self._next[1]) != (seq, key):
             return None
@@ -43,7 +44,7 @@ class ReservationRows:
             self._next = next(self._rows, None)
 
 
-def _reservation_rows(connection: Connection, store: str) -> Iterator[tuple[int, str, tuple[Any, ...]]]:
+def _reservation_rows(connection: Connection, store: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
     held, entry = tables.reservations, tables.reservation_lines
     query: Select[*tuple[Any, ...]] = (
         select(held, entry.c.sku, entry.c.quantity, entry.c.confirmed, entry.c.released)
@@ -55,12 +56,13 @@ def _reservation_rows(connection: Connection, store: str) -> Iterator[tuple[int,
     with connection.execute(query) as rows:
         for (seq, key), group in groupby(rows, key=lambda row: (row.seq, row.reservation)):
             each = list(group)
-            columns = tuple(getattr(each[0], name) for name in COLUMNS)
-            lines = [(row.sku, row.quantity, row.confirmed, row.released) for row in each if row.sku is not None]
-            yield seq, key, (columns, lines)
+            said = {name: getattr(each[0], name) for name in COLUMNS}
+            said["lines"] = [{name: getattr(row, name) for name in LINE} for row in each if row.sku is not None]
+            yield seq, key, said
 
 
-def comparable(reservation: Reservation) -> tuple[Any, ...]:
+def comparable(reservation: Reservation) -> dict[str, Any]:
     """Return what the row and the lines of a reservation must say, as `ReservationRows.at` gives them."""
     columns = reservation_columns(reservation)
-    return tuple(columns[name] for name in COLUMNS), [tuple(entry) for entry in reservation.lines]
+    lines = [dict(zip(LINE, entry, strict=True)) for entry in reservation.lines]
+    return {**{name: columns[name] for name in COLUMNS}, "lines": lines}

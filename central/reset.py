@@ -49,7 +49,7 @@ def reset_central(engine: Engine, *, forget_stores: bool = False, dry_run: bool 
         else:
             connection.execute(
                 update(tables.cursors).values(
-                    epoch=1, applied_seq=0, applied_hash=GENESIS, applied_us=None, fresh_us=None
+                    epoch=1, applied_seq=0, applied_hash=GENESIS, applied_us=None, fresh_us=None, lacks_seq=None
                 )
             )
         if not dry_run:

@@ -245,9 +245,11 @@ class ShardServer:
                 cursor = load_cursor(connection, store)
         except PASSING as error:
             self._limited.warning("cursor.not_loaded", store=store, error=error)
-            cursor = None
-        if cursor is None:
             self._receiver.failed(store)
+            return False
+        if cursor is None:
+            # An operator removed it.
+            self._receiver.forget(store)
             return False
         self._receiver.load(cursor)
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, delete, func, select, update
 
 from central import tables
 from central.bulk import insert_into
@@ -12,6 +12,7 @@ from central.cursors import load_cursors_of, note_heard
 from central.database import now_us
 from central.shards import shard_count, shard_of
 from central.tables import ADMITTED, PENDING
+from invctl.errors import NotFoundError, RefusedError
 from invctl.model.chain import GENESIS
 from invctl.model.identifiers import check_store, slot_of
 
@@ -73,16 +74,22 @@ def register_newcomers(connection: Connection, heard: list[Heard], *, admit_any:
     return load_cursors_of(connection, names)
 
 
-def admit(connection: Connection, store: str) -> Admission:
+def admit(connection: Connection, store: str, *, unheard: bool = True) -> Admission:
     """Admit a store. One that was not heard yet is bound to the first ledger that speaks under its id.
 
-    Raises InvalidValueError where this is no store id.
+    Raises InvalidValueError where this is no store id, and, unless `unheard` ones are welcome, NotFoundError.
     """
     row = _identity(check_store(store), shard_count(connection))
     mine = tables.stores.c.store == store
     # Rows that an apply may hold are left alone where they are there already.
     select_mine = select(tables.stores).where(mine).with_for_update(key_share=True)
     found = connection.execute(select_mine).one_or_none()
+    if found is None and not unheard:
+        raise NotFoundError(
+            f"no store {store} has spoken yet",
+            hint="invcentral stores list shows who has; --unheard admits it all the same",
+            store=store,
+        )
     if found is None:
         statement = insert_into(connection.dialect.name, tables.stores).on_conflict_do_nothing(index_elements=["store"])
         connection.execute(statement, [{**row, "status": PENDING}])
@@ -91,6 +98,27 @@ def admit(connection: Connection, store: str) -> Admission:
     if found.status == PENDING:
         connection.execute(update(tables.stores).where(mine).values(status=ADMITTED, admitted_us=now_us(connection)))
     return Admission(store, found.status == ADMITTED, found.first_heard_us is not None, found.first_hash)
+
+
+def remove(connection: Connection, store: str) -> None:
+    """Forget a store of which nothing was applied. If it speaks again, it waits to be admitted.
+
+    Raises NotFoundError where it is not known, and RefusedError where its events are here.
+    """
+    cursors = tables.cursors.c
+    applied_seq = connection.execute(
+        select(cursors.applied_seq).where(cursors.store == store).with_for_update()
+    ).scalar_one_or_none()
+    if applied_seq is None:
+        raise NotFoundError(f"there is no store {store}", hint="invcentral stores list", store=store)
+    if applied_seq:
+        raise RefusedError(
+            f"{applied_seq} events of {store} are applied: they are kept",
+            hint="a store that closes just falls silent",
+            store=store,
+        )
+    connection.execute(delete(tables.cursors).where(cursors.store == store))
+    connection.execute(delete(tables.stores).where(tables.stores.c.store == store))
 
 
 def _with_room(connection: Connection, heard: list[Heard]) -> list[Heard]:

@@ -105,6 +105,16 @@ def read_tail(
     return TailPage(_merged(found), reached, any(reached[shard] < last for shard, last in latest.items()))
 
 
+def unknown_names(connection: Connection, stores: Collection[str], skus: Collection[str]) -> list[str]:
+    """Return those of these stores and SKUs of which central has heard nothing."""
+    store, level = tables.stores.c.store, tables.levels.c.sku
+    known = set(connection.execute(select(store).where(store.in_(list(stores)))).scalars())
+    # A product without stock has no level, and a level may have no product.
+    for column in (level, tables.products.c.sku):
+        known.update(connection.execute(select(column).where(column.in_(list(skus))).distinct()).scalars())
+    return [name for name in (*stores, *skus) if name not in known]
+
+
 def latest_positions(connection: Connection) -> Positions:
     """Return the last position of each shard: from there, a tail shows only what is still to come."""
     table = tables.shards.c

@@ -30,13 +30,14 @@ NAMED_MAX = 100
 class Difference(NamedTuple):
     """Something that central's tables say otherwise than its archive, or the archive otherwise than its own hashes.
 
-    `what` is `archive`, `chain`, `level`, `product`, `reservation` or `cursor`; `key` says which.
+    `what` is `archive`, `chain`, `level`, `product`, `reservation` or `cursor`; `key` says which. `expected` is what
+    the archive says, `found` what is shown: JSON values, an object where several are compared, None for nothing.
     """
 
     what: str
     key: str
-    expected: str
-    found: str
+    expected: Any
+    found: Any
 
 
 class Verification(NamedTuple):
@@ -103,7 +104,7 @@ class _Replay:
 
     def compare(self, what: str, key: str, expected: object, found: object) -> None:
         if expected != found and len(self.differences) < NAMED_MAX:
-            self.differences.append(Difference(what, key, str(expected), str(found)))
+            self.differences.append(Difference(what, key, expected, found))
 
     def take(self, row: Row[*tuple[Any, ...]]) -> None:
         self.compare("archive", f"seq after {self.seq}", self.seq + 1, row.seq)
@@ -113,8 +114,9 @@ class _Replay:
         # From here on the chain is compared with what it says itself: one damaged event is one difference.
         self.hash = row.hash
         event = facts.read(row.seq, row.body)
-        columns = (event.event_id, event.type, event.time_us)
-        self.compare("archive", f"event {row.seq}", columns, (row.event_id, row.type, row.time_us))
+        columns = {"id": event.event_id, "type": event.type, "time_us": event.time_us}
+        stored = {"id": row.event_id, "type": row.type, "time_us": row.time_us}
+        self.compare("archive", f"event {row.seq}", columns, stored)
         if row.position <= self._position:
             self.compare("archive", f"event {row.seq}", f"a position beyond {self._position}", row.position)
         self._position = row.position
@@ -173,15 +175,15 @@ class _Replay:
         found = {row.sku: (StockLevel(row.on_hand, row.reserved, row.version), row.seq) for row in rows}
         for sku in sorted(found.keys() | self._projection.levels.keys()):
             level, seq = found.get(sku, (None, None))
-            self.compare("level", sku, self._projection.levels.get(sku, EMPTY), level)
+            self.compare("level", sku, self._projection.levels.get(sku, EMPTY)._asdict(), level and level._asdict())
             if sku in self._seqs:
                 self.compare("level", sku, f"as of event {self._seqs[sku]}", f"as of event {seq}")
 
     def _compare_products(self) -> None:
         table = tables.products
         rows = self._connection.execute(select(table).where(table.c.store == self._store))
-        found = {row.sku: (row.name, row.price, row.seq) for row in rows}
+        found = {row.sku: {"name": row.name, "price": row.price, "seq": row.seq} for row in rows}
         for sku in sorted(found.keys() | self._projection.products.keys()):
             product: Product | None = self._projection.products.get(sku)
-            expected = (product.name, product.price, self._product_seqs[sku]) if product else None
+            expected = product and {"name": product.name, "price": product.price, "seq": self._product_seqs[sku]}
             self.compare("product", sku, expected, found.get(sku))

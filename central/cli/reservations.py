@@ -6,9 +6,11 @@ from typer import Context, Option
 
 from central import reads
 from central.cli import words
-from central.cli.columns import all_columns, telling
+from central.cli.columns import all_columns, fitting, telling
 from central.cli.command import read
+from central.cli.narrow import line_width
 from central.cli.parameters import SKU, AnyStore
+from central.cli.presence import tell_if_stopped
 from central.cli.times import LocalTime
 from central.database import now_us
 from central.views import ReservationRow
@@ -21,6 +23,7 @@ from invctl.model.events import STATUS_AFTER
 EVERY = "all"
 STATUSES = (*dict.fromkeys(STATUS_AFTER.values()), EVERY)
 LIMIT = 1000
+_ALIASES = {"open": "pending"}
 
 _PEOPLES = [
     Column("reservation", style="bold cyan"),
@@ -30,16 +33,28 @@ _PEOPLES = [
     Column("ended"),
     Column("order"),
     Column("clerk"),
-    Column("as_of", "As of seq"),
+    Column("as_of_seq", "As of"),
+    Column("age"),
+    Column("doubt"),
 ]
-_OPTIONAL = ("status", "until", "ended", "order", "clerk")
+_DROPPED = ("age", "clerk", "order", "doubt", "as_of_seq")
+_TIMES = ("until", "ended")
+_OPTIONAL = ("status", "until", "ended", "order", "clerk", "doubt")
 
 
 def parse_status(text: str) -> str:
     """Read a status, or `all`. Raises InvalidValueError."""
+    text = _ALIASES.get(text, text)
     if text not in STATUSES:
         raise InvalidValueError(f"{text!r} is not a status", hint="one of " + ", ".join(STATUSES))
     return text
+
+
+def parse_limit(text: str) -> int:
+    """Read how many at most. Raises InvalidValueError."""
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise InvalidValueError(f"{text!r} is not a number of reservations", hint="a whole number from 1, such as 50")
+    return int(text)
 
 
 def reservations(
@@ -49,8 +64,9 @@ def reservations(
         str,
         Option("--status", click_type=Parsed("STATUS", parse_status), help="One of " + ", ".join(STATUSES) + "."),
     ] = "pending",
+    every: Annotated[bool, Option("--all", help="Those that have ended, too.")] = False,
     sku: Annotated[str | None, Option("--sku", click_type=SKU, help="Those with a line of this item.")] = None,
-    limit: Annotated[int, Option("--limit", min=1, metavar="N", help="At most so many.")] = LIMIT,
+    limit: Annotated[int, Option("--limit", click_type=Parsed("N", parse_limit), help="At most so many.")] = LIMIT,
 ) -> None:
     """List the stores' open reservations, or others, with how fresh that is.
 
@@ -59,19 +75,29 @@ def reservations(
         invcentral reservations --store downtown
         invcentral reservations --status expired
     """
+    status = EVERY if every else status
     out = output(ctx)
     with read(ctx) as connection:
         rows = reads.reservations(
             connection, store=store, status=None if status == EVERY else status, sku=sku, limit=limit
         )
+        tell_if_stopped(ctx, out)
         if out.fmt != "table":
             out.rows(all_columns(ReservationRow), (row.as_dict() for row in rows), ident="reservation")
             return
         when = LocalTime(now_us(connection))
         records = [_for_people(row, when, status) for row in rows]
-    out.rows(telling(_PEOPLES, records, _OPTIONAL), records, empty=_nothing(status))
+    columns = [
+        column._replace(title=f"{column.heading} {when.zone}") if column.key in _TIMES else column
+        for column in telling(_PEOPLES, records, _OPTIONAL)
+    ]
+    shown, lines = fitting(columns, records, line_width(out), drop=_DROPPED, wrapped="items")
+    out.rows(shown, lines, empty=_nothing(status))
+    if not any(column.key == "doubt" for column in shown):
+        for name, doubt in {record["store"]: record["doubt"] for record in records if record["doubt"]}.items():
+            out.talk([("doubt:", "bold yellow"), f" {name}: {doubt}"])
     if len(records) == limit:
-        out.talk(f"there may be more than these {limit}: see --limit")
+        out.talk(f"there may be more: these are the first {limit}; see --limit")
 
 
 def _nothing(status: str) -> str:
@@ -80,12 +106,15 @@ def _nothing(status: str) -> str:
 
 def _for_people(row: ReservationRow, when: LocalTime, wanted: str) -> dict[str, Any]:
     return {
+        "store": row.store,
         "reservation": f"{row.store}/{row.reservation}",
         "status": row.status if wanted == EVERY else None,
-        "items": words.units((line["sku"], line["quantity"]) for line in row.lines),
+        "items": words.reserved_lines(row.lines),
         "until": when.second(row.expires_us) if row.ended_us is None else None,
         "ended": None if row.ended_us is None else when.second(row.ended_us),
         "order": row.order,
         "clerk": row.clerk,
-        "as_of": words.as_of(row.fresh),
+        "as_of_seq": row.fresh.as_of_seq,
+        "age": words.bare_age(row.fresh),
+        "doubt": words.doubts(row.fresh),
     }

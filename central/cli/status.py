@@ -6,8 +6,9 @@ from typer import Context
 
 from central import reads
 from central.cli import words
-from central.cli.columns import telling
+from central.cli.columns import fitting, telling
 from central.cli.command import home, opened, settings
+from central.cli.narrow import line_width
 from central.cli.times import LocalTime
 from central.database import describe, reading
 from central.home import is_held, status_path
@@ -24,14 +25,16 @@ _PEOPLES = [
     Column("store", style="bold cyan"),
     Column("status"),
     Column("head_seq", "Head"),
-    Column("as_of_seq", "As of seq"),
+    Column("as_of_seq", "As of"),
     Column("behind"),
     Column("age"),
     Column("heard"),
-    Column("open_reservations", "Reservations"),
+    Column("open_reservations", "Open"),
     Column("suspects"),
+    Column("doubt"),
 ]
-_OPTIONAL = ("status", "behind", "open_reservations", "suspects")
+_OPTIONAL = ("status", "behind", "open_reservations", "suspects", "doubt")
+_DROPPED = ("head_seq", "heard", "open_reservations")
 
 
 def status(ctx: Context) -> None:
@@ -57,7 +60,10 @@ def status(ctx: Context) -> None:
     out.result(record, message=_message(record, now), ident="running" if running else "stopped")
     if out.fmt == "table" and not out.quiet:
         records = [_for_people(row) for row in now.stores]
-        out.rows(telling(_PEOPLES, records, _OPTIONAL), records, empty="no store has spoken yet")
+        shown, lines = fitting(
+            telling(_PEOPLES, records, _OPTIONAL), records, line_width(out), drop=_DROPPED, wrapped="doubt"
+        )
+        out.rows(shown, lines, empty="no store has spoken yet")
 
 
 def _message(record: dict[str, Any], now: Status) -> list[Part]:
@@ -75,8 +81,17 @@ def _message(record: dict[str, Any], now: Status) -> list[Part]:
         if shard.fenced_us is not None:
             parts += [
                 (f"\n{'shard ' + str(shard.shard):<12}", "bold"),
-                f" {shard.holder}, since {when.second(shard.fenced_us)}, at position {shard.position}",
+                f" {shard.holder}, since {when.second(shard.fenced_us)} {when.zone}, at position {shard.position}",
             ]
+    for row in now.stores:
+        for trouble in words.troubles(row, now.now_us):
+            parts += [("\nattention", "bold yellow"), f"    {trouble}"]
+    waiting = [row.store for row in now.stores if row.status != ADMITTED]
+    if waiting:
+        parts += [
+            ("\nwaiting", "bold"),
+            f"      {words.listed(waiting)}: waits to be admitted, see `invcentral stores list`",
+        ]
     if now.stores:
         parts.append("\n")
     return parts
@@ -90,7 +105,7 @@ def _process(record: dict[str, Any], when: LocalTime) -> list[Part]:
         return [("starting", "yellow")]
     parts: list[Part] = [
         ("runs", "bold green") if process["shards"] else ("waits for a lease", "bold yellow"),
-        f" since {when.second(parse_time(process['since']))}, pid {process['pid']}",
+        f" since {when.second(parse_time(process['since']))} {when.zone}, pid {process['pid']}",
         ("\nbroker", "bold"),
         f"       {process['broker']} ",
         ("connected", "green") if process["connected"] else ("not connected", "bold red"),
@@ -108,8 +123,9 @@ def _process(record: dict[str, Any], when: LocalTime) -> list[Part]:
 def _for_people(row: StoreRow) -> dict[str, Any]:
     return {
         **row.as_dict(),
-        "status": None if row.status == ADMITTED else "waits to be admitted",
-        "behind": words.gap(row.fresh),
-        "age": words.age(row.fresh),
+        "status": None if row.status == ADMITTED else "waits",
+        "behind": row.lag or None,
+        "age": words.bare_age(row.fresh),
+        "doubt": words.doubts(row.fresh._replace(gap=False)),
         "heard": "never" if row.fresh.heard_s is None else f"{words.duration(row.fresh.heard_s)} ago",
     }

@@ -1,16 +1,17 @@
 """`invcentral stock`."""
 
-from collections.abc import Iterator
-from shutil import get_terminal_size
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from typer import Context
 
 from central import reads
 from central.cli import words
-from central.cli.columns import all_columns, telling
+from central.cli.columns import all_columns, fitting, telling
 from central.cli.command import read
+from central.cli.narrow import line_width
 from central.cli.parameters import AnySku, AnyStore
+from central.cli.presence import tell_if_stopped
 from central.views import StockRow
 from invctl.console.command import output
 from invctl.console.output import Column
@@ -22,19 +23,19 @@ _PEOPLES = [
     Column("on_hand"),
     Column("reserved"),
     Column("available", style="bold"),
-    Column("as_of", "As of seq"),
+    Column("as_of_seq", "As of"),
+    Column("age"),
     Column("doubt"),
 ]
-_OPTIONAL = ("doubt",)
-NAME_FROM_WIDTH = 100
-# How fresh a number is matters more than how the item is called.
-_NARROW = [column for column in _PEOPLES if column.key != "name"]
+_OPTIONAL = ("name", "doubt")
+# How fresh a number is matters more than how the item is called, and what is reserved is the difference of two others.
+_DROPPED = ("name", "reserved", "age", "doubt", "as_of_seq")
 
 
 def stock(ctx: Context, sku: AnySku = None, store: AnyStore = None) -> None:
     """Show what the stores have, with how fresh each number is. With a SKU: which store has it.
 
-    `As of seq` says up to which event of the store, and up to how long ago that is proved to be all. What a store has
+    `As of` says up to which event of the store, `Age` up to how long ago that is proved to be all. What a store has
     done since, head office cannot know.
 
     For example:
@@ -45,18 +46,29 @@ def stock(ctx: Context, sku: AnySku = None, store: AnyStore = None) -> None:
     out = output(ctx)
     with read(ctx) as connection:
         rows = reads.stock(connection, sku=sku, store=store)
+        tell_if_stopped(ctx, out)
         if out.fmt != "table":
             out.rows(all_columns(StockRow), (row.as_dict() for row in rows), ident="sku")
             return
-        records = list(_for_people(rows))
-    columns = _PEOPLES if get_terminal_size((NAME_FROM_WIDTH, 0)).columns >= NAME_FROM_WIDTH else _NARROW
-    out.rows(telling(columns, records, _OPTIONAL), records, ident="sku", empty="no store has reported any stock yet")
+        found = list(rows)
+    records = list(_for_people(found))
+    diverged = {row.store: words.divergence(row.store, row.fresh) for row in found if row.fresh.lacks_seq}
+    shown, lines = fitting(
+        telling(_PEOPLES, records, _OPTIONAL), records, line_width(out), drop=_DROPPED, wrapped="doubt"
+    )
+    out.rows(shown, lines, ident="sku", empty="no store has reported any stock yet")
+    if not any(column.key == "doubt" for column in shown):
+        for record in records:
+            if record["doubt"]:
+                out.talk([("doubt:", "bold yellow"), f" {record['store']} {record['sku']}: {record['doubt']}"])
+    for trouble in diverged.values():
+        out.talk([("attention:", "bold yellow"), f" {trouble}"])
 
 
-def _for_people(rows: Iterator[StockRow]) -> Iterator[dict[str, Any]]:
+def _for_people(rows: Iterable[StockRow]) -> Iterator[dict[str, Any]]:
     for row in rows:
         yield {
             **row.as_dict(),
-            "as_of": words.as_of(row.fresh),
-            "doubt": row.suspect and f"{row.suspect.replace('_', ' ')}: count it",
+            "age": words.bare_age(row.fresh),
+            "doubt": words.doubts(row.fresh, row.suspect),
         }

@@ -1,17 +1,20 @@
 """`invcentral stores`: which there are, and who may join."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from typer import Context
+from typer import Argument, Context, Option
 
-from central.cli.columns import all_columns
+from central.cli import words
+from central.cli.columns import all_columns, fitting, telling
 from central.cli.command import open_engine, read
-from central.cli.parameters import Store
+from central.cli.narrow import line_width
+from central.cli.parameters import STORE, Store
 from central.cli.times import LocalTime
 from central.database import now_us, writing
 from central.reads import list_stores
 from central.stores import Admission
 from central.stores import admit as admit_store
+from central.stores import remove as remove_store
 from central.tables import ADMITTED
 from central.views import StoreRow
 from invctl.console.command import output
@@ -40,38 +43,72 @@ def list_(ctx: Context) -> None:
     """
     with read(ctx) as connection:
         rows = list_stores(connection)
-        when = LocalTime(now_us(connection))
+        now = now_us(connection)
     out = output(ctx)
     if out.fmt != "table":
         out.rows(all_columns(StoreRow), [row.as_dict() for row in rows])
         return
-    out.rows(_PEOPLES, [_for_people(row, when) for row in rows], empty="no store has spoken yet")
+    when = LocalTime(now)
+    records = [_for_people(row, when) for row in rows]
+    columns = [
+        column._replace(title=f"First heard {when.zone}") if column.key == "first_heard" else column
+        for column in telling(_PEOPLES, records, ("name", "currency"))
+    ]
+    shown, lines = fitting(columns, records, line_width(out), drop=("currency", "name", "first_heard"))
+    out.rows(shown, lines, empty="no store has spoken yet")
+    for row in rows:
+        for trouble in words.troubles(row, now):
+            out.talk([("attention:", "bold yellow"), f" {trouble}"])
     waiting = [row for row in rows if row.status != ADMITTED]
     if waiting:
-        out.talk([("hint:", "bold"), f" `invcentral stores admit {waiting[0].store}` admits it, with the ledger shown"])
+        out.talk(
+            [
+                ("hint:", "bold"),
+                f" {waiting[0].store} waits to be admitted: `invcentral stores admit {waiting[0].store}`",
+            ]
+        )
 
 
-def admit(ctx: Context, store: Store) -> None:
-    """Admit a store: from now on its events are applied. Its id is bound to the ledger that speaks for it.
+def admit(
+    ctx: Context,
+    stores: Annotated[list[str], Argument(click_type=STORE, metavar="STORE", help="Their ids, such as downtown.")],
+    unheard: Annotated[bool, Option("--unheard", help="Also one that has not spoken yet.")] = False,
+) -> None:
+    """Admit stores: from now on their events are applied. Each id is bound to the ledger that speaks for it.
 
-    A running central serves it within seconds.
+    A running central serves them within seconds.
 
     For example:
 
-        invcentral stores admit downtown
+        invcentral stores admit downtown midtown
     """
     with open_engine(ctx) as engine, writing(engine) as connection:
-        admission = admit_store(connection, store)
+        admissions = [admit_store(connection, store, unheard=unheard) for store in stores]
         connection.commit()
-    record = {**admission._asdict(), "status": ADMITTED, "first_hash": _hex(admission)}
-    verb = "was admitted before" if admission.already else "is admitted"
-    output(ctx).result(record, message=[(store, "bold cyan"), f" {verb}: {_bound(admission)}"], ident=store)
+    emit = output(ctx).stream([Column(name) for name in (*Admission._fields, "status")], ident="store")
+    for admission in admissions:
+        record = {**admission._asdict(), "status": ADMITTED, "first_hash": _hex(admission)}
+        verb = "was admitted before" if admission.already else "is admitted"
+        emit(record, [(admission.store, "bold cyan"), f" {verb}: {_bound(admission)}"])
+
+
+def remove(ctx: Context, store: Store) -> None:
+    """Take a store off the list: one that was admitted, or listed, by mistake. Not one whose events are applied.
+
+    For example:
+
+        invcentral stores remove downtwon
+    """
+    with open_engine(ctx) as engine, writing(engine) as connection:
+        remove_store(connection, store)
+        connection.commit()
+    output(ctx).result({"store": store, "removed": True}, message=[(store, "bold cyan"), " is removed"], ident=store)
 
 
 def _for_people(row: StoreRow, when: LocalTime) -> dict[str, Any]:
     return {
         **row.as_dict(),
-        "status": row.status if row.status == ADMITTED else "waits to be admitted",
+        "status": row.status if row.status == ADMITTED else "waits",
         "ledger": row.first_hash and row.first_hash[:HASH_SHOWN],
         "first_heard": row.first_heard_us and when.second(row.first_heard_us),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
@@ -10,16 +11,26 @@ from typer import Context, Option
 
 from central.cli import words
 from central.cli.command import open_engine
-from central.cli.following import Filters, Follower, wait_for_reader
+from central.cli.following import Filters, Follower
+from central.cli.narrow import cut, line_width
 from central.cli.parameters import SKU, STORE
+from central.cli.presence import PresenceWatch, tell_if_stopped
 from central.cli.times import LocalTime
 from central.database import now_us, reading
-from central.tail import Positions, format_positions, latest_positions, parse_positions, positions_before
+from central.tail import (
+    TYPE_PREFIX,
+    Positions,
+    format_positions,
+    latest_positions,
+    parse_positions,
+    positions_before,
+    unknown_names,
+)
 from invctl.clock import SystemClock, parse_time
 from invctl.console.options import Parsed, shared
 from invctl.console.output import Column, Format, Output
 from invctl.console.units import parse_duration
-from invctl.errors import InvalidValueError
+from invctl.errors import InvalidValueError, NotFoundError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -59,6 +70,17 @@ def parse_since(text: str) -> int:
         ) from None
 
 
+def parse_type(text: str) -> str:
+    """Read a type of event, whole or a family's name, or the word that is printed for it. Raises InvalidValueError."""
+    name = text.removeprefix(TYPE_PREFIX)
+    if name in words.VERBS:
+        return words.VERBS[name]
+    known = [each.removeprefix(TYPE_PREFIX) for each in words.TYPES]
+    if name in known or any(each.startswith(f"{name}.") for each in known):
+        return name
+    raise InvalidValueError(f"{text!r} is no type of event", hint="one of " + ", ".join([*known, *words.VERBS]))
+
+
 def tail(
     ctx: Context,
     start: Annotated[
@@ -77,9 +99,15 @@ def tail(
     ] = None,
     kind: Annotated[
         list[str] | None,
-        Option("--type", metavar="TYPE", help="Such as reservation.created, or reservation; may be repeated."),
+        Option(
+            "--type",
+            click_type=Parsed("TYPE", parse_type),
+            help="Such as reservation.created, or reservation; may be repeated.",
+        ),
     ] = None,
-    follow: Annotated[bool, Option("--follow/--no-follow", help="Go on with what comes; the default.")] = True,
+    follow: Annotated[
+        bool, Option("--follow/--no-follow", help="Go on with what comes; the default.", show_default=False)
+    ] = True,
 ) -> None:
     """Follow what head office commits, live: a line an event, or, where nobody watches, NDJSON.
 
@@ -101,14 +129,21 @@ def tail(
         after, now = _begin(engine, start, since, follow=follow)
         follower = Follower(engine, after, filters, clock=SystemClock())
         when = LocalTime(now)
+        if follow:
+            tell_if_stopped(ctx, out)
+        if out.fmt == "table":
+            out.talk(f"times are {when.zone}")
+        _tell_what_is_unknown(engine, filters, out)
         emit = out.stream(COLUMNS, ident="resume")
-        found = follower.follow(wait_for_reader, out.talk) if follow else follower.rest()
+        watch = PresenceWatch(ctx, out, SystemClock())
+        found = follower.follow(watch.wait, out.talk) if follow else follower.rest()
+        width = line_width(out)
         try:
             for event in found:
-                emit(_record(event, follower.after), _line(event, follower.after, when))
+                emit(_record(event, follower.after), cut(_line(event, follower.after, when), width))
         except KeyboardInterrupt:
             if out.fmt == "table":
-                out.talk(f"\ngo on with: invcentral tail --from {format_positions(follower.after)}")
+                out.talk(f"\ngo on with: {_again(follower.after, filters)}")
             raise
 
 
@@ -123,12 +158,41 @@ def _begin(engine: Engine, start: Positions | None, since: int | None, *, follow
     with reading(engine) as connection:
         now = now_us(connection)
         latest = latest_positions(connection)
+        if start is not None:
+            _check(start, latest)
         if since is not None:
             since_us = now - since * 1_000_000 if isinstance(since, Ago) else since
             return positions_before(connection, since_us), now
     if start is None:
         return (latest if follow else dict.fromkeys(latest, 0)), now
     return {shard: start.get(shard, 0) for shard in latest}, now
+
+
+def _again(after: Positions, filters: Filters) -> str:
+    """Return the command that goes on where this one was."""
+    argv = ["invcentral", "tail", "--from", format_positions(after)]
+    for option, values in (("--store", filters.stores), ("--sku", filters.skus), ("--type", filters.types)):
+        for value in values:
+            argv += [option, value]
+    return shlex.join(argv)
+
+
+def _tell_what_is_unknown(engine: Engine, filters: Filters, out: Output) -> None:
+    """Say which of the stores and items were never heard of: they may come yet, or be mistyped."""
+    with reading(engine) as connection:
+        unknown = unknown_names(connection, filters.stores, filters.skus)
+    if unknown:
+        out.talk([("note:", "bold yellow"), f" head office has not heard of {', '.join(unknown)} yet"])
+
+
+def _check(start: Positions, latest: Positions) -> None:
+    """Refuse positions that are not there yet: they are mistyped, or another database's."""
+    for shard, position in start.items():
+        if position > latest.get(shard, -1):
+            raise NotFoundError(
+                f"there is no position {format_positions({shard: position})}: the last is {format_positions(latest)}",
+                hint="after a restored or new database, begin with --from 0",
+            )
 
 
 def _record(event: TailEvent, after: Positions) -> dict[str, Any]:

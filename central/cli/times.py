@@ -12,7 +12,14 @@ class LocalTime:
 
     def __init__(self, now_us: int) -> None:
         """Keep what counts as now."""
-        self._today = _local(now_us).date()
+        now = _local(now_us)
+        self._today = now.date()
+        self._zone = now.tzname() or "local"
+
+    @property
+    def zone(self) -> str:
+        """The zone's name: `UTC`, `EST`."""
+        return self._zone
 
     def second(self, instant_us: int) -> str:
         """Write an instant to the second: `10:42:07`, or `2026-11-25 10:42:07`."""

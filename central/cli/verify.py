@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Exit
 
@@ -51,6 +51,15 @@ def verify(
         raise Exit(VERIFY_FAILED)
 
 
+def _said(value: Any) -> str:
+    """Write a JSON value in words: `on hand 9, reserved 1, version 6`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_said(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return "; ".join(f"({_said(each)})" for each in value)
+    return "nothing" if value is None else str(value)
+
+
 def _message(result: Verification) -> list[Part]:
     verdict: Part = ("holds", "bold green") if result.ok else ("does not hold", "bold red")
     parts: list[Part] = [
@@ -60,7 +69,7 @@ def _message(result: Verification) -> list[Part]:
         f": {counted(result.events, 'event')} replayed, head {result.hash[:16]}",
     ]
     parts += [
-        f"\n  {each.what} {each.key}: the archive says {each.expected}, shown is {each.found}"
+        f"\n  {each.what} {each.key}: the archive says {_said(each.expected)}, shown is {_said(each.found)}"
         for each in result.differences[:SHOWN_MAX]
     ]
     if len(result.differences) > SHOWN_MAX:

@@ -9,10 +9,11 @@ from invctl.errors import InvalidValueError
 from invctl.model import events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from central.freshness import Freshness
     from central.tail import TailEvent
+    from central.views import StoreRow
 
 LISTED_MAX = 5
 _PREFIX = "inventory."
@@ -49,16 +50,43 @@ def levels_after(event: TailEvent) -> str:
     return listed([f"{line['sku']} {line['on_hand']} on hand, {line['reserved']} reserved" for line in lines], "; ")
 
 
-def age(fresh: Freshness) -> str:
-    """Say up to how long ago a store's numbers are proved complete: `0.4s`, `3h5m, may have moved`."""
-    proved = "never proved" if fresh.age_s is None else duration(fresh.age_s)
-    return f"{proved}, may have moved" if fresh.silent else proved
+def lacking(fresh: Freshness) -> str:
+    """Say that a store's ledger lacks what head office has of it, or nothing."""
+    return f"lacks event {fresh.lacks_seq}" if fresh.lacks_seq else ""
 
 
-def as_of(fresh: Freshness) -> str:
-    """Say as of which event, and how fresh that is: `48 (0.4s)`."""
-    behind = f", {gap(fresh)}" if fresh.gap else ""
-    return f"{fresh.as_of_seq} ({age(fresh)}{behind})"
+def divergence(store: str, fresh: Freshness) -> str:
+    """Say what it means that a store's ledger lacks an event. For a store of which that is known."""
+    return f"{store}: its ledger {lacking(fresh)}, which head office has: a restored backup, or a copy of it"
+
+
+def other_ledger(row: StoreRow, now_us: int) -> str:
+    """Say when another ledger was last refused under a store's id, or nothing."""
+    if row.other_ledger_us is None:
+        return ""
+    # After the clock was set back, that moment may be still to come.
+    ago_s = max(now_us - row.other_ledger_us, 0) / 1_000_000
+    return f"another ledger under this id was refused, last {duration(ago_s)} ago"
+
+
+def troubles(row: StoreRow, now_us: int) -> list[str]:
+    """Say what an operator has to see to at a store."""
+    refused = other_ledger(row, now_us)
+    return [
+        *([divergence(row.store, row.fresh)] if row.fresh.lacks_seq else []),
+        *([f"{row.store}: {refused}"] if refused else []),
+    ]
+
+
+def bare_age(fresh: Freshness) -> str:
+    """Say up to how long ago a store's numbers are proved complete: `0.4s`, `never`."""
+    return "never" if fresh.age_s is None else duration(fresh.age_s)
+
+
+def doubts(fresh: Freshness, suspect: str | None = None) -> str:
+    """Say why a number may not be the store's, or nothing: `may have moved, 3 behind`."""
+    counted_again = f"{suspect.replace('_', ' ')}: count it" if suspect else ""
+    return _joined(lacking(fresh), counted_again, gap(fresh), "may have moved" if fresh.silent else "")
 
 
 def gap(fresh: Freshness) -> str:
@@ -92,6 +120,16 @@ def counted(count: int, noun: str) -> str:
 def units(lines: Iterable[tuple[str, int]]) -> str:
     """Return `2 MOUSE-001, 1 LAPTOP-001`; lines of nothing are left out, and of many the first are shown."""
     return listed([f"{quantity} {sku}" for sku, quantity in lines if quantity])
+
+
+def reserved_lines(lines: Iterable[Mapping[str, Any]]) -> str:
+    """Return `2 MOUSE-001`, and where only a part was sold `1 of 2 MOUSE-001`."""
+    told = []
+    for line in lines:
+        quantity, confirmed = line["quantity"], line["confirmed"]
+        part = f"{confirmed} of " if 0 < confirmed < quantity else ""
+        told.append(f"{part}{quantity} {line['sku']}")
+    return listed(told)
 
 
 def listed(items: Sequence[str], separator: str = ", ") -> str:
@@ -147,6 +185,19 @@ def _other(event: TailEvent, data: dict[str, Any]) -> Told:
     return Told((event.type or "").removeprefix(_PREFIX), "magenta", _changes(data), "")
 
 
+VERBS = {
+    "opened": "ledger.created",
+    "added": "product.added",
+    "edited": "product.edited",
+    "adjusted": "stock.adjusted",
+    "reserved": "reservation.created",
+    "extended": "reservation.extended",
+    "sold": "reservation.confirmed",
+    "cancelled": "reservation.cancelled",
+    "expired": "reservation.expired",
+}
+"""The types of event by the words that are printed for them."""
+
 _TELLERS = {
     events.LEDGER_CREATED: _opened,
     events.PRODUCT_ADDED: _added,
@@ -158,6 +209,9 @@ _TELLERS = {
     events.RESERVATION_CANCELLED: _cancelled,
     events.RESERVATION_EXPIRED: _expired,
 }
+
+TYPES = (*_TELLERS, events.LEDGER_CHECKPOINT, events.LEDGER_REBASED)
+"""Every type of event that this central knows."""
 
 
 def _whose(data: dict[str, Any]) -> str:

@@ -48,6 +48,12 @@ class Receiver:
         else:
             peer.settle(cursor)
 
+    def forget(self, store: str) -> None:
+        """Forget a store that the database no longer has: when it speaks, it is a stranger again."""
+        self._peers.pop(store, None)
+        self._due.pop(store, None)
+        self._strangers.discard(store)
+
     def clear(self) -> None:
         """Forget every store: the shard went to another central."""
         self._peers.clear()

@@ -334,6 +334,12 @@ class TestShowing:
             (["stores", "admit", "Not a store"], 2),
             (["reservations", "--status", "gone"], 2),
             (["tail", "--from", "x"], 2),
+            (["tail", "--from", "11"], 3),
+            (["tail", "--type", "reservation.creatd"], 2),
+            (["reservations", "--limit", "abc"], 2),
+            (["stores", "admit", "downtwon"], 3),
+            (["stores", "remove", "nowhere"], 3),
+            (["stores", "remove", "downtown"], 8),
             (["tail", "--since", "yesterday"], 2),
             (["tail", "--since", "10m", "--from", "1"], 2),
         ],
@@ -355,7 +361,7 @@ class TestShowing:
         assert filled("reservations", "--status", "confirmed", "-o", "json").json == []
         assert len(filled("reservations", "--status", "all", "-o", "json").json) == 2
         assert "2 MOUSE-001" in filled("reservations").out
-        assert "more than these 1" in filled("reservations", "--limit", "1").err
+        assert "these are the first 1;" in filled("reservations", "--limit", "1").err
 
     def test_status_shows_process_shards_and_stores(self, filled: Office) -> None:
         status = filled("status", "-o", "json").json
@@ -370,7 +376,48 @@ class TestShowing:
         ]
         told = filled("status").out
         assert "not running" in told
-        assert "waits to be admitted" in told
+        assert "harlem: waits to be admitted" in told
+
+    def test_what_an_operator_has_to_see_to_is_said_in_words(self, filled: Office) -> None:
+        assert "attention" not in filled("status").out + filled("stores", "list").err + filled("stock").err
+        with filled.engine() as engine, engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE cursors SET lacks_seq = 5 WHERE store = 'midtown'")
+            connection.exec_driver_sql("UPDATE cursors SET other_ledger_us = heard_us WHERE store = 'downtown'")
+        told = "midtown: its ledger lacks event 5, which head office has: a restored backup, or a copy of it"
+        refused = "downtown: another ledger under this id was refused"
+        stock = filled("stock", "MOUSE-001")
+        assert told in filled("status").out
+        assert refused in filled("status").out
+        assert told in filled("stores", "list").err
+        assert refused in filled("stores", "list").err
+        assert told in stock.err
+        lines = [line for line in stock.out.splitlines() if "MOUSE" in line]
+        assert ["lacks event 5" in line for line in lines] == [False, True]
+        assert [row["lacks_seq"] for row in filled("stock", "MOUSE-001", "-o", "json").json] == [None, 5]
+
+    def test_with_no_central_running_it_is_said_that_it_is_not_the_stores(self, filled: Office) -> None:
+        for command in ("stock", "reservations"):
+            assert "no central runs" in filled(command).err
+
+    def test_several_are_admitted_at_once_and_a_mistake_is_taken_back(self, filled: Office) -> None:
+        assert filled("stores", "admit", "harlem", "downtwon", "-o", "json").code == 3
+        assert filled("stores", "list", "-o", "json").json[1]["status"] == "pending"
+        assert filled("stores", "admit", "harlem", "downtwon", "--unheard", "-q").out.split() == ["harlem", "downtwon"]
+        assert filled("stores", "remove", "downtwon").code == 0
+        assert filled("stores", "list", "-q").out.split() == ["downtown", "harlem", "midtown"]
+
+    def test_all_reservations_and_the_open_ones_have_two_names_each(self, filled: Office) -> None:
+        # How fresh it is changes between two looks.
+        def ids(*argv: str) -> list[str]:
+            return filled("reservations", *argv, "-q").out.split()
+
+        assert ids("--all") == ids("--status", "all") == ids("--status", "open") == ids()
+        assert len(ids()) == 2
+
+    def test_a_tail_says_what_it_has_not_heard_of(self, filled: Office) -> None:
+        done = filled("tail", "--no-follow", "--store", "downtwon", "--store", "midtown", "--sku", "NOPE-001")
+        assert done.code == 0
+        assert "not heard of downtwon, NOPE-001 yet" in done.err
 
     def test_a_store_that_waits_is_listed_with_its_ledger_and_admitted(self, filled: Office) -> None:
         waiting = filled("stores", "list", "-o", "json").json[1]
@@ -382,7 +429,7 @@ class TestShowing:
         done = filled("stores", "admit", "harlem", "-o", "json").json
         assert (done["status"], done["already"], done["first_hash"]) == ("admitted", False, waiting["first_hash"])
         assert filled("stores", "admit", "harlem", "-o", "json").json["already"] is True
-        assert filled("stores", "admit", "queens").out.endswith("none has yet\n")
+        assert filled("stores", "admit", "queens", "--unheard").out.endswith("none has yet\n")
 
     def test_verify_holds_and_fails_with_8_where_what_is_shown_is_not_what_was_archived(self, filled: Office) -> None:
         assert filled("verify").code == 0
@@ -422,6 +469,7 @@ class TestTail:
         assert positions("--store", "midtown", "--from", "0") == [6, 7, 8, 9, 10]
         assert positions("--type", "reservation") == [4, 9]
         assert positions("--type", "stock.adjusted", "--type", "ledger.created", "--store", "downtown") == [1, 2, 5]
+        assert positions("--type", "reserved") == [4, 9]
         assert positions("--sku", "laptop-001") == [2, 5, 7, 10]
         assert positions("--since", "1h") == list(range(1, 11))
         assert positions("--since", "2099-01-01T00:00:00Z") == []
@@ -459,13 +507,13 @@ class TestTail:
             assert json.loads(tail.stdout.readline())["position"] == 10
             tail.stdout.close()
             assert tail.wait(PATIENCE_S) == 141
-            assert tail.stderr.read() == b""
+            assert b"no central runs" in tail.stderr.read()
 
     def test_ctrl_c_ends_it_with_130_and_says_where_to_go_on(self, filled: Office) -> None:
-        tail = filled.start("tail", "--from", "8", "-o", "table")
+        tail = filled.start("tail", "--from", "8", "--store", "midtown", "-o", "table")
         eventually(lambda: " 10 " in tail._out.read_text(), tail.err)
         assert tail.send(signal.SIGINT) == 130
-        assert "invcentral tail --from 10" in tail.err()
+        assert "invcentral tail --from 10 --store midtown" in tail.err()
         assert "Traceback" not in tail.err()
 
 
@@ -540,6 +588,15 @@ class TestRunning:
         eventually(lambda: linked.applied("downtown") == head_seq(clerk))
         assert central.actions()[:3] == ["central.started", "lease.inherited", "lease.acquired"]
         assert linked("verify", "downtown").code == 0
+
+    def test_a_tail_says_when_head_office_stops_and_when_it_is_back(self, linked: Office) -> None:
+        tail = linked.start("tail", "-o", "table")
+        eventually(lambda: "no central runs" in tail.err())
+        central = linked.serve()
+        eventually(lambda: "runs in this home again" in tail.err())
+        assert central.send(signal.SIGTERM) == 0
+        eventually(lambda: "has stopped" in tail.err())
+        assert tail.alive()
 
     @pytest.mark.concurrency
     def test_one_central_a_home(self, linked: Office) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import event as sqlalchemy_event
 from central import cursors, database, shards, stores, tables
 from central.database import reading, writing
 from central.stores import Admission
-from invctl.errors import InvalidValueError
+from invctl.errors import InvalidValueError, NotFoundError, RefusedError
 from invctl.model.chain import GENESIS
 from invctl.model.identifiers import slot_of
 from invctl.sync.cursor import Cursor, Heard
@@ -206,3 +206,31 @@ def test_on_several_shards_a_store_belongs_to_the_one_of_its_slot(empty_postgres
             found = [cursor.store for cursor in cursors.load_cursors(connection, shard)]
             assert found == (["downtown"] if shard == mine else [])
     engine.dispose()
+
+
+@pytest.mark.business
+def test_a_name_that_nobody_spoke_under_is_not_admitted_unless_that_is_meant(office: HeadOffice) -> None:
+    with writing(office.engine) as connection, pytest.raises(NotFoundError):
+        stores.admit(connection, "downtwon", unheard=False)
+    assert office.rows(tables.stores) == []
+    assert not admit(office, "downtwon").already
+
+
+@pytest.mark.business
+def test_a_store_is_removed_as_long_as_nothing_of_it_is_applied(office: HeadOffice, downtown: History) -> None:
+    def remove() -> None:
+        with writing(office.engine) as connection:
+            stores.remove(connection, "downtown")
+            connection.commit()
+
+    with pytest.raises(NotFoundError):
+        remove()
+    office.register(downtown.heard(START_US))
+    admit(office, "downtown")
+    remove()
+    assert office.rows(tables.stores) == office.rows(tables.cursors) == []
+    admit(office, "downtown")
+    office.take(downtown)
+    with pytest.raises(RefusedError):
+        remove()
+    assert len(office.rows(tables.stores)) == 1

@@ -17,7 +17,7 @@ from central.fence import FenceLostError
 from central.latency import Latencies
 from central.reads import list_stores
 from central.shard_server import FAILURES_IN_A_ROW_MAX, Frame
-from central.stores import register_newcomers
+from central.stores import register_newcomers, remove
 from invctl.clock import format_time
 from invctl.errors import BusyError, UnreachableError
 from invctl.model.events import compose
@@ -491,3 +491,17 @@ def test_each_commit_is_told_with_its_trace_where_debugging_is_asked_for(
         assert [(line["store"], line["seq"], line["trace"]) for line in commits] == [
             ("downtown", downtown.history.seq, trace)
         ] * told
+
+
+@pytest.mark.business
+def test_a_store_that_was_removed_is_a_stranger_again(server: ShardServer, engine: Engine, downtown: Store) -> None:
+    with writing(engine) as connection:
+        remove(connection, "downtown")
+        connection.commit()
+    downtown.talk(server)
+    server.upkeep()
+    downtown.shipper.subscribed(0.0)
+    downtown.talk(server)
+    assert (downtown.link, downtown.shipper.state.reason) == (Link.REFUSED, frames.NOT_ADMITTED)
+    server.upkeep()
+    assert row(engine, "downtown").status == "pending"

@@ -12,15 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from central.cli import words
+from central.cli.columns import fitting
+from central.cli.narrow import cut
+from central.cli.tail import parse_type
 from central.cli.times import LocalTime
 from central.freshness import Freshness
 from central.tail import TailEvent
 from invctl.clock import parse_time
+from invctl.console.output import Column
+from invctl.console.style import paint
+from invctl.errors import InvalidValueError
 from invctl.model import events
 from tests.integration.central.histories import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from invctl.console.style import Part
 
 pytestmark = pytest.mark.cli
 
@@ -176,15 +184,73 @@ def test_milliseconds(ms: float, told: str) -> None:
 @pytest.mark.parametrize(
     ("fresh", "told"),
     [
-        (FRESH, "48 (0.4s)"),
-        (FRESH._replace(gap=True, head_seq=51), "48 (0.4s, 3 behind)"),
-        (FRESH._replace(age_s=75.0, heard_s=70.0, silent=True), "48 (1m15s, may have moved)"),
-        (FRESH._replace(age_s=None), "48 (never proved)"),
-        (FRESH._replace(age_s=None, heard_s=None, silent=True), "48 (never proved, may have moved)"),
+        (FRESH, ("0.4s", "")),
+        (FRESH._replace(gap=True, head_seq=51), ("0.4s", "3 behind")),
+        (FRESH._replace(age_s=75.0, heard_s=70.0, silent=True), ("1m15s", "may have moved")),
+        (FRESH._replace(age_s=None, silent=True), ("never", "may have moved")),
+        (FRESH._replace(lacks_seq=45), ("0.4s", "lacks event 45")),
     ],
 )
-def test_freshness_stands_beside_its_number(fresh: Freshness, told: str) -> None:
-    assert words.as_of(fresh) == told
+def test_freshness_stands_beside_its_number(fresh: Freshness, told: tuple[str, str]) -> None:
+    assert (words.bare_age(fresh), words.doubts(fresh)) == told
+
+
+def test_why_a_number_is_in_doubt() -> None:
+    assert words.doubts(FRESH, "does_not_follow") == "does not follow: count it"
+
+
+def test_a_part_sale_is_shown_as_one() -> None:
+    lines = [
+        {"sku": "MOUSE-001", "quantity": 2, "confirmed": 1},
+        {"sku": "LAPTOP-001", "quantity": 1, "confirmed": 1},
+        {"sku": "KEYBOARD-001", "quantity": 3, "confirmed": 0},
+    ]
+    assert words.reserved_lines(lines) == "1 of 2 MOUSE-001, 1 LAPTOP-001, 3 KEYBOARD-001"
+
+
+@pytest.mark.parametrize("word", words.VERBS)
+def test_every_word_that_is_printed_is_taken_for_its_type(word: str) -> None:
+    assert f"inventory.{words.VERBS[word]}" in words.TYPES
+    assert parse_type(word) == words.VERBS[word]
+
+
+def test_an_unknown_type_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidValueError) as refused:
+        parse_type("reservation.creatd")
+    assert "reservation.created" in refused.value.hint
+    assert parse_type("inventory.reservation") == "reservation"
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"), [(None, "reserved 2 MOUSE-001"), (20, "reserved 2 MOUSE-001"), (12, "reserved 2 …")]
+)
+def test_a_line_is_cut_to_the_terminal(width: int | None, shown: str) -> None:
+    line: list[Part] = [("reserved", "cyan"), " 2 ", "MOUSE-001"]
+    assert paint(cut(line, width), colour=False) == shown
+
+
+def test_a_table_gives_up_columns_before_it_breaks_a_number() -> None:
+    columns = [Column("sku"), Column("name"), Column("on_hand"), Column("reserved")]
+    records = [{"sku": "MOUSE-001", "name": "Wireless mouse", "on_hand": 100_091, "reserved": 4}]
+
+    def kept(width: int | None) -> list[str]:
+        return [column.key for column in fitting(columns, records, width, drop=("name", "reserved"))[0]]
+
+    assert kept(None) == kept(47) == ["sku", "name", "on_hand", "reserved"]
+    assert kept(46) == kept(30) == ["sku", "on_hand", "reserved"]
+    assert kept(29) == kept(1) == ["sku", "on_hand"]
+
+
+def test_free_text_goes_on_in_lines_of_its_own() -> None:
+    columns = [Column("sku"), Column("doubt")]
+    records = [{"sku": "MOUSE-001", "doubt": "lacks event 45, may have moved"}, {"sku": "LAPTOP-001", "doubt": ""}]
+    _, lines = fitting(columns, records, 30, drop=(), wrapped="doubt")
+    assert lines == [
+        {"sku": "MOUSE-001", "doubt": "lacks event 45,"},
+        {"sku": None, "doubt": "may have moved"},
+        {"sku": "LAPTOP-001", "doubt": ""},
+    ]
+    assert fitting(columns, records, None, drop=(), wrapped="doubt") == (columns, records)
 
 
 def test_times_are_the_operator_s_own_with_the_date_where_it_is_another_day(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,6 +258,7 @@ def test_times_are_the_operator_s_own_with_the_date_where_it_is_another_day(monk
     time.tzset()
     try:
         when = LocalTime(parse_time("2026-07-01T12:00:00Z"))
+        assert when.zone == "EDT"
         assert when.second(parse_time("2026-07-01T13:30:07Z")) == "09:30:07"
         assert when.millisecond(parse_time("2026-07-01T01:30:07.123456Z")) == "2026-06-30 21:30:07.123"
         # A clock that stands at the beginning of the calendar, where this time zone has none.
