@@ -37,7 +37,7 @@ class StockRow(NamedTuple):
 
 
 class ReservationRow(NamedTuple):
-    """A reservation of a store. `reservation` is its id there; `as_dict` writes it `downtown/R-7K4QM2`."""
+    """A reservation of a store. `reservation` is its id there; `as_dict` writes it `downtown/R-7K4QMQ`."""
 
     store: str
     reservation: str

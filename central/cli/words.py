@@ -30,7 +30,7 @@ class Told(NamedTuple):
 
 
 def describe(event: TailEvent) -> str:
-    """Say what an event did, in one line of plain text: `reserved 2 MOUSE-001 (R-7K4QM2, order A-17)`."""
+    """Say what an event did, in one line of plain text: `reserved 2 MOUSE-001 (R-7K4QMQ, order A-17)`."""
     told = tell(event)
     about = f" ({told.about})" if told.about else ""
     return f"{told.verb} {told.what}".rstrip() + about

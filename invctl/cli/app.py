@@ -19,7 +19,7 @@ each change to head office.
     invctl product add MOUSE-001 --name "Wireless mouse" --price 80.00
     invctl receive MOUSE-001 100
     invctl reserve MOUSE-001=2 --order A-17
-    invctl confirm R-7K4QM2
+    invctl confirm R-7K4QMQ
 """
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from invctl.console.command import Command, output
 from invctl.console.options import Parsed, shared, shared_option
-from invctl.errors import NotEnoughStockError, WrongStateError
+from invctl.errors import NotEnoughStockError, NotFoundError, WrongStateError
 from invctl.ledger.ledger import Ledger
 from invctl.settings import home_of
 
@@ -45,8 +45,12 @@ def open_ledger(ctx: Context) -> Iterator[Ledger]:
     with Ledger.open(home(ctx)) as ledger:
         try:
             yield ledger
-        except (NotEnoughStockError, WrongStateError) as refusal:
+        except (NotEnoughStockError, NotFoundError, WrongStateError) as refusal:
             if output(ctx).fmt != "table":
+                raise
+            if refusal.details.get("replayed"):
+                output(ctx).talk("note: this request was refused before; this is the answer of then")
+            if isinstance(refusal, NotFoundError):
                 raise
             from invctl.cli.refusals import for_people  # noqa: PLC0415 - costs, and is rare
 

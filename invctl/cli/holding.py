@@ -47,7 +47,7 @@ def store_time(ledger: Ledger) -> StoreTime:
 
 
 def sentence(reservation: Reservation, when: StoreTime) -> list[Part]:
-    """Return `R-7K4QM2 holds 2 MOUSE-001 until 10:42 (30 min) for order A-17`, or what became of it."""
+    """Return `R-7K4QMQ holds 2 MOUSE-001 until 10:42 (30 min) for order A-17`, or what became of it."""
     key = (reservation.reservation, "bold cyan")
     order = f" for order {reservation.order}" if reservation.order else ""
     if reservation.pending:

@@ -61,7 +61,7 @@ WHOLE = Parsed("CHANGE", parse_whole)
 
 Sku = Annotated[str, Argument(click_type=SKU, help="The item, such as MOUSE-001.")]
 AnySku = Annotated[str | None, Argument(click_type=SKU, metavar="SKU", help="One item alone.")]
-Reservation = Annotated[str, Argument(help="Its id, such as R-7K4QM2, or the first three characters or more.")]
+Reservation = Annotated[str, Argument(help="Its id, such as R-7K4QMQ, or the first three characters or more.")]
 Clerk = Annotated[str | None, Option("--clerk", envvar="INVCTL_CLERK", metavar="NAME", help="Who does it.")]
 RequestId = Annotated[
     str | None,

@@ -32,8 +32,8 @@ def confirm(
 
     For example:
 
-        invctl confirm R-7K4QM2
-        invctl confirm R-7K4QM2 MOUSE-001=1
+        invctl confirm R-7K4QMQ
+        invctl confirm R-7K4QMQ MOUSE-001=1
     """
     quantities = sum_lines([*parts]) if parts else None
     with open_ledger(ctx) as ledger:
@@ -46,7 +46,7 @@ def cancel(ctx: Context, reservation: Reservation, clerk: Clerk = None, request_
 
     For example:
 
-        invctl cancel R-7K4QM2
+        invctl cancel R-7K4QMQ
     """
     with open_ledger(ctx) as ledger:
         receipt = reservations.cancel(ledger, reservation, origin=origin(clerk, request_id))
@@ -64,7 +64,7 @@ def extend(
 
     For example:
 
-        invctl extend R-7K4QM2 --for 2h
+        invctl extend R-7K4QMQ --for 2h
     """
     with open_ledger(ctx) as ledger:
         receipt = reservations.extend(ledger, reservation, hold_s, origin=origin(clerk, request_id))

@@ -15,7 +15,7 @@ def show(ctx: Context, reservation: Reservation) -> None:
 
     For example:
 
-        invctl show R-7K4QM2
+        invctl show R-7K4QMQ
     """
     with open_ledger(ctx) as ledger:
         held = reads.reservation(ledger, reservation)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 Part = str | tuple[str, str]
-"""Text, or text and its style: `("R-7K4QM2", "bold cyan")`."""
+"""Text, or text and its style: `("R-7K4QMQ", "bold cyan")`."""
 Message = str | Sequence[Part]
 
 _SGR = {

@@ -39,7 +39,8 @@ def fingerprint(operation: str, arguments: dict[str, Any]) -> str:
 def recall(write: Write, origin: Origin) -> Receipt | None:
     """Return the first outcome of a request, or None where it is new.
 
-    Raises the first refusal again, or RequestReusedError where the id was used for something else.
+    Raises the first refusal again, with `replayed` among its details, or RequestReusedError where the id was used for
+    something else.
     """
     row = first(
         write.connection,
@@ -57,7 +58,7 @@ def recall(write: Write, origin: Origin) -> Receipt | None:
         )
     if refusal is not None:
         said = json.loads(refusal)
-        raise _REFUSALS[said["code"]](said["message"], hint=said["hint"], **said["details"])
+        raise _REFUSALS[said["code"]](said["message"], hint=said["hint"], **said["details"], replayed=True)
     body = first(write.connection, "SELECT body FROM events WHERE seq = ?", (seq,))[0]
     return Receipt(seq, body, replayed=True)
 

@@ -102,7 +102,7 @@ def reservation_body(text: str) -> str:
     if not text.isascii() or len(body) < PREFIX_CHARS_MIN or any(char not in _VALUE for char in body):
         raise InvalidValueError(
             f"{text!r} is not a reservation id",
-            hint=f"such as R-7K4QM2; its first {PREFIX_CHARS_MIN} characters or more find an open one",
+            hint=f"such as R-7K4QMQ; its first {PREFIX_CHARS_MIN} characters or more find an open one",
         )
     return body
 

@@ -197,7 +197,10 @@ class TestRequestIds:
         request = ("reserve", "LAPTOP-001=4", "--request-id", "r1", "-o", "json")
         first = clerk(*request)
         clerk("receive", "LAPTOP-001", "10")
-        assert clerk(*request) == first
+        again = clerk(*request)
+        assert (again.code, again.error) == (first.code, {**first.error, "replayed": True})
+        told = clerk("reserve", "LAPTOP-001=4", "--request-id", "r1")
+        assert told.err.startswith("note: this request was refused before")
 
     def test_another_request_under_the_same_id_is_refused(self, clerk: Clerk) -> None:
         clerk("reserve", "MOUSE-001=2", "--request-id", "r1")

@@ -124,7 +124,8 @@ def test_a_refusal_is_the_same_again_even_when_it_would_now_be_granted(
     assert type(again.value) is type(first.value)
     assert again.value.message == first.value.message
     assert again.value.hint == first.value.hint
-    assert again.value.details == first.value.details
+    assert "replayed" not in first.value.details
+    assert again.value.details == {**first.value.details, "replayed": True}
     assert tables(ledger) == after
 
 
