@@ -7,7 +7,6 @@ central holds the shard, and RefusedError where the database is damaged; what pa
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,11 +16,9 @@ from central.cursors import load_cursor, load_cursors, load_cursors_of
 from central.database import now_us, reading, writing
 from central.database_clock import DatabaseClock
 from central.fence import lock_and_check
-from central.limited_log import LimitedLog
+from central.shard_log import ShardLog
 from central.stores import register_newcomers
 from invctl.errors import BusyError, UnreachableError
-from invctl.model import events
-from invctl.sync import frames
 from invctl.sync.receiver import Receiver
 
 if TYPE_CHECKING:
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from structlog.typing import FilteringBoundLogger
 
-    from central.apply import Applied
     from central.latency import Latencies
     from invctl.clock import Clock
     from invctl.model.identifiers import Bits
@@ -42,19 +38,6 @@ FAILURES_IN_A_ROW_MAX = 2
 
 Reply = tuple[str, bytes]
 """A frame, and the store that it is for."""
-
-# What a frame may turn out to be, and how loudly that is told. A duplicate is in the nature of the bus.
-_WARNINGS = {
-    "clock_set_back",
-    "damaged",
-    "foreign",
-    "misfit",
-    "too_many_newcomers",
-    frames.UNKNOWN_VERSION,
-    frames.OTHER_LEDGER,
-    frames.BYTES_DO_NOT_HASH,
-}
-_NOTICES = {"gap"}
 
 
 class Frame(NamedTuple):
@@ -97,20 +80,16 @@ class ShardServer:
         self._fence = fence
         self._admit_any = admit_any
         self._clock = clock
-        self._log = log
-        self._limited = LimitedLog(log, clock)
+        self._log = ShardLog(log, clock)
         self._receiver = Receiver(chance=chance)
         self._time = DatabaseClock(clock)
         self._waiting: dict[str, Heard] = {}
         self._register_due_s = clock.monotonic_s()
         self._unsaved: dict[str, Heard] = {}
         self._other_ledgers: dict[str, int] = {}
-        self._diverged: set[str] = set()
         self._saved_fresh: dict[str, int] = {}
         self._set_back_seen = 0
-        self._told: Counter[str] = Counter()
         self._latencies = latencies
-        self._counting: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         """What was done so far, as of the end of a round: another thread may read it."""
 
@@ -131,7 +110,7 @@ class ShardServer:
         """Take in frames, commit what is new in them, and return the answers."""
         for frame in arrived:
             self._receiver.receive(frame.store, frame.payload, self._time.now_us())
-            self._tell_reception(frame.store)
+            self._log.reception(frame.store, self._receiver)
         self._waiting |= {heard.store: heard for heard in self._receiver.newcomers()}
         if self._waiting and self._clock.monotonic_s() >= self._register_due_s:
             self._register()
@@ -140,8 +119,8 @@ class ShardServer:
             self._commit(intakes)
         self._unsaved |= {heard.store: heard for heard in self._receiver.heard() if self._is_admitted(heard.store)}
         self._other_ledgers |= self._receiver.other_ledgers()
-        self._tell_divergence(self._receiver.heard())
-        self.counts = self._counting.copy()
+        self._log.divergence(self._receiver.heard())
+        self.counts = self._log.counts.copy()
         return self._receiver.replies(self._time.now_us())
 
     def upkeep(self) -> list[Reply]:
@@ -158,7 +137,7 @@ class ShardServer:
                 self._void_future_proofs()
             self._save()
         except PASSING as error:
-            self._limited.warning("upkeep.failed", error=error)
+            self._log.limited.warning("upkeep.failed", error=error)
         admitted = {store for store in pending if self._is_admitted(store)}
         return [(store, greeting) for store, greeting in self._receiver.greetings() if store in admitted]
 
@@ -171,7 +150,7 @@ class ShardServer:
                 cursors = register_newcomers(connection, heard, admit_any=self._admit_any)
                 connection.commit()
         except PASSING as error:
-            self._limited.warning("newcomers.not_registered", stores=len(heard), error=error)
+            self._log.limited.warning("newcomers.not_registered", stores=len(heard), error=error)
             # "Not admitted" might be wrong: the database was not asked.
             for each in heard:
                 self._receiver.failed(each.store)
@@ -184,10 +163,10 @@ class ShardServer:
         known = self._receiver.cursor(cursor.store)
         self._receiver.load(cursor)
         if cursor.admitted:
-            self._limited.info("store.admitted", store=cursor.store, seq=cursor.applied_seq)
+            self._log.limited.info("store.admitted", store=cursor.store, seq=cursor.applied_seq)
         elif known is None or known.first_hash != cursor.first_hash:
             first_hash = cursor.first_hash.hex() if cursor.first_hash else None
-            self._limited.warning("store.not_admitted", store=cursor.store, first_hash=first_hash)
+            self._log.limited.warning("store.not_admitted", store=cursor.store, first_hash=first_hash)
 
     def _look_at_database(self, pending: Sequence[str]) -> None:
         """See what time it is there, and which of these stores another process has admitted."""
@@ -223,10 +202,10 @@ class ShardServer:
                 self._engine, self._shard, self._fence, intakes, heard=heard, fresh=self._fresh(heard)
             )
         except CursorMovedError as error:
-            self._limited.warning("cursor.moved", error=error)
+            self._log.limited.warning("cursor.moved", error=error)
             return alone and self._reload(intakes[0].store)
         except PASSING as error:
-            self._limited.warning("apply.failed", stores=len(intakes), error=error)
+            self._log.limited.warning("apply.failed", stores=len(intakes), error=error)
             if alone:
                 self._receiver.failed(intakes[0].store)
             return False
@@ -234,8 +213,8 @@ class ShardServer:
         for intake, done in zip(intakes, applied, strict=True):
             self._receiver.committed(intake, epoch=done.epoch, suspects=done.suspects)
             self._latencies.note(intake.bodies, committed_us)
-            self._tell_commit(intake, done)
-        self._counting["transactions"] += 1
+            self._log.commit(intake, done)
+        self._log.counts["transactions"] += 1
         return True
 
     def _reload(self, store: str) -> bool:
@@ -244,7 +223,7 @@ class ShardServer:
             with reading(self._engine) as connection:
                 cursor = load_cursor(connection, store)
         except PASSING as error:
-            self._limited.warning("cursor.not_loaded", store=store, error=error)
+            self._log.limited.warning("cursor.not_loaded", store=store, error=error)
             self._receiver.failed(store)
             return False
         if cursor is None:
@@ -278,68 +257,3 @@ class ShardServer:
         """Return what is newly proved of the stores that were heard."""
         proved = {each.store: self._receiver.fresh_us(each.store) for each in heard}
         return {store: fresh_us for store, fresh_us in proved.items() if fresh_us > self._saved_fresh.get(store, 0)}
-
-    def _tell_reception(self, store: str) -> None:
-        """Tell what the frame that was just taken in turned out to be, where that is odd."""
-        counts = self._receiver.counts
-        if counts == self._told:
-            return
-        odd = counts - self._told
-        self._told.update(odd)
-        self._counting.update(odd)
-        cursor = self._receiver.cursor(store)
-        seq = cursor.applied_seq if cursor else None
-        for reason in odd:
-            if reason in _WARNINGS:
-                self._limited.warning(f"frame.{reason}", store=store, seq=seq)
-            elif reason in _NOTICES:
-                self._limited.info(f"frame.{reason}", store=store, seq=seq)
-
-    def _tell_divergence(self, heard: Sequence[Heard]) -> None:
-        """Tell once that a store's ledger lacks what was applied of it, and once that it no longer does."""
-        for each in heard:
-            if bool(each.lacks_seq) == (each.store in self._diverged):
-                continue
-            if each.lacks_seq:
-                self._diverged.add(each.store)
-                self._log.warning("store.diverged", store=each.store, seq=each.lacks_seq)
-            else:
-                self._diverged.remove(each.store)
-                self._log.info("store.agrees", store=each.store, seq=each.head_seq)
-
-    def _tell_commit(self, intake: Intake, done: Applied) -> None:
-        self._counting["events"] += done.events
-        if self._log.is_enabled_for(logging.DEBUG):
-            self._log.debug(
-                "events.committed",
-                store=done.store,
-                seq=done.last_seq,
-                trace=_trace(intake, done.last_seq),
-                events=done.events,
-                position=done.positions[1],
-            )
-        for doubt in done.doubts:
-            self._counting["doubts"] += 1
-            trace = _trace(intake, doubt.seq)
-            self._limited.warning(
-                "sku.suspect", store=done.store, seq=doubt.seq, trace=trace, sku=doubt.sku, reason=doubt.reason
-            )
-        for drift in done.drifts:
-            self._counting["drifts"] += 1
-            self._limited.error(
-                "sku.drifted",
-                store=done.store,
-                seq=done.last_seq,
-                sku=drift.sku,
-                had=drift.had and drift.had._asdict(),
-                archived=drift.archived._asdict(),
-            )
-
-
-def _trace(intake: Intake, seq: int) -> str | None:
-    """Return the trace id of an event, None where it has none: of `00-<trace>-<span>-<flags>` the second part."""
-    try:
-        _, trace, *_ = events.parse(intake.bodies[seq - intake.first_seq]).trace.split("-")
-    except (events.MalformedEventError, ValueError):
-        return None
-    return trace
