@@ -13,6 +13,7 @@ from typing import Protocol
 from invctl.errors import InvalidValueError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_NAIVE = _EPOCH.replace(tzinfo=None)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -68,7 +69,8 @@ class ManualClock:
 
 def format_time(instant_us: int) -> str:
     """Write an instant: `2026-11-24T09:30:00.000000Z`."""
-    return (_EPOCH + timedelta(microseconds=instant_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime, nor a moment with a time zone: twice as slow, and a ledger writes several with each event.
+    return (_EPOCH_NAIVE + timedelta(0, 0, instant_us)).isoformat("T", "microseconds") + "Z"
 
 
 def parse_time(text: str) -> int:
