@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from invctl.sync import frames
 
@@ -74,11 +74,6 @@ class ShipperState(NamedTuple):
     suspects: int
 
 
-class _Sent(NamedTuple):
-    last_seq: int
-    n: int
-
-
 class Shipper:
     """One store's sending side, for one run of its daemon."""
 
@@ -96,7 +91,7 @@ class Shipper:
         self._newest_answered = 1
         self._heard_s = now_s
         self._hello_due_s = now_s
-        self._flight: deque[_Sent] = deque()
+        self._flight: deque[int] = deque()
         self._sent_seq = acked_seq
         self._window = WINDOW_FRAMES_MAX
         self._rewound_at_n = 0
@@ -182,7 +177,7 @@ class Shipper:
     def _progress(self, applied_seq: int, now_s: float) -> None:
         self._acked_seq = applied_seq
         self._sent_seq = max(self._sent_seq, applied_seq)
-        while self._flight and self._flight[0].last_seq <= applied_seq:
+        while self._flight and self._flight[0] <= applied_seq:
             self._flight.popleft()
         self._window = min(2 * self._window, WINDOW_FRAMES_MAX)
         self._retry_s = RETRY_FIRST_S
@@ -218,18 +213,11 @@ class Shipper:
                 self._retry_due_s = now_s + self._jittered(self._retry_s)
             first_seq = self._sent_seq + 1
             self._sent_seq += len(run.bodies)
-            self._n += 1
-            self._flight.append(_Sent(self._sent_seq, self._n))
+            self._flight.append(self._sent_seq)
             out.append(
                 frames.encode(
                     frames.Events(
-                        store=self._outbox.store,
-                        epoch=self._outbox.epoch,
-                        boot=self.boot,
-                        n=self._n,
-                        echo=self._echo,
-                        head_seq=head.seq,
-                        head_hash=head.hash,
+                        **self._header(head),
                         first_seq=first_seq,
                         prev_hash=run.prev_hash,
                         last_hash=run.last_hash,
@@ -240,17 +228,19 @@ class Shipper:
         return out
 
     def _hello(self, head: Head) -> bytes:
-        self._n += 1
         return frames.encode(
-            frames.Hello(
-                store=self._outbox.store,
-                epoch=self._outbox.epoch,
-                boot=self.boot,
-                n=self._n,
-                echo=self._echo,
-                head_seq=head.seq,
-                head_hash=head.hash,
-                acked_seq=self._acked_seq,
-                first_hash=self._outbox.first_hash,
-            )
+            frames.Hello(**self._header(head), acked_seq=self._acked_seq, first_hash=self._outbox.first_hash)
         )
+
+    def _header(self, head: Head) -> dict[str, Any]:
+        """Return what every frame up carries. It is the next frame's: each call counts one on."""
+        self._n += 1
+        return {
+            "store": self._outbox.store,
+            "epoch": self._outbox.epoch,
+            "boot": self.boot,
+            "n": self._n,
+            "echo": self._echo,
+            "head_seq": head.seq,
+            "head_hash": head.hash,
+        }

@@ -179,6 +179,22 @@ def test_a_new_event_is_sent_at_the_next_poll_and_a_single_time() -> None:
     assert store.events() == []
 
 
+def test_every_frame_carries_the_same_header_and_counts_on() -> None:
+    store = Store(2 * BATCH)
+    store.outbox.epoch = 3
+    ack = store.ack(store.up(), 0)
+    before_n = store.events()[-1].n
+    store.shipper.subscribed(store.now_s)
+    sent = store.poll()
+
+    assert [type(frame) for frame in sent] == [frames.Hello, frames.Events, frames.Events]
+    assert [frame.n for frame in sent] == [before_n + 1, before_n + 2, before_n + 3]
+    head = store.outbox.head()
+    for frame in sent:
+        said = frame.store, frame.epoch, frame.boot, frame.echo, frame.head_seq, frame.head_hash
+        assert said == ("downtown", 3, store.shipper.boot, ack.token, head.seq, head.hash)
+
+
 def test_the_head_is_read_after_the_token_came() -> None:
     store = Store(2)
     hello = store.hello()
