@@ -56,4 +56,6 @@ def sentence(reservation: Reservation, when: StoreTime) -> list[Part]:
     sold = units((entry.sku, entry.confirmed) for entry in reservation.lines)
     released = units((entry.sku, entry.released) for entry in reservation.lines)
     outcome = "; ".join([f"sold {sold}"] * bool(sold) + [f"released {released}"] * bool(released))
-    return [key, f" {reservation.status}{order}: {outcome}"]
+    # When a clerk ended it, its story says; one that ended by itself did so when it was due.
+    at = f" at {when.exact(reservation.ended_at)}" if reservation.status == "expired" else ""
+    return [key, f" {reservation.status}{at}{order}: {outcome}"]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from invctl.cli.times import StoreTime
+    from invctl.model.reservation import Reservation
 
 COLUMNS = [Column(key) for key in HistoryRow._fields]
 PEOPLES = [
@@ -59,6 +60,12 @@ def steps(rows: Sequence[HistoryRow], when: StoreTime) -> list[str]:
     for row in rows:
         told.setdefault(row.seq, []).append(row)
     return [_step(lines, when) for lines in told.values()]
+
+
+def expiry(reservation: Reservation, when: StoreTime) -> str:
+    """Return the end of the story of one that has expired, where no event says so yet."""
+    released = ", ".join(f"{entry.released} {entry.sku} released" for entry in reservation.lines)
+    return f"{when.exact(reservation.expires_at)}  expired: {released}  (its event is to come)"
 
 
 def _step(lines: list[HistoryRow], when: StoreTime) -> str:

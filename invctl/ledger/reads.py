@@ -199,8 +199,11 @@ def _reservation(ledger: Ledger, held: Held, now: int) -> Reservation:
     )
     lines = [ReservationLine(*entry) for entry in found]
     if held.status == "pending" and held.expires_us <= now:
-        held = held._replace(status="expired", ended_us=held.expires_us)
+        held = held._replace(status="expired")
         lines = [entry._replace(released=entry.quantity) for entry in lines]
+    if held.status == "expired":
+        # It ended when it was due; the row has when that was written down, as the event does.
+        held = held._replace(ended_us=held.expires_us)
     return Reservation(
         reservation=held.reservation,
         status=held.status,
@@ -216,14 +219,16 @@ def _reservation(ledger: Ledger, held: Held, now: int) -> Reservation:
 
 def _told(seq: int, event: events.Event, sku: str | None) -> Iterator[HistoryRow]:
     data = event.data
+    # An expiry is told as of when it was due, and nobody did it: the event's clerk is the one who had reserved.
+    by_itself = event.type == events.RESERVATION_EXPIRED
     common: dict[str, Any] = {
         "seq": seq,
-        "time": event.time,
+        "time": data.get("expires_at", event.time) if by_itself else event.time,
         "event": event.type.removeprefix("inventory."),
         "reservation": data.get("reservation"),
         "reason": data.get("reason"),
         "order": data.get("order"),
-        "clerk": data.get("clerk"),
+        "clerk": None if by_itself else data.get("clerk"),
         "note": data.get("note"),
     }
     lines = [entry for entry in event.lines if sku in (None, entry.sku)]

@@ -237,6 +237,9 @@ def _pending(write: Write, text: str) -> Held:
     held = find(write.connection, text, write.now_us)
     if held.status == "pending" and held.expires_us <= write.now_us:
         write.expire(held.reservation)
+        held = held._replace(status="expired")
+    if held.status == "expired":
+        # It ended when it was due, whenever that was written down.
         raise WrongStateError(
             f"{held.reservation} expired at {format_time(held.expires_us)[:19]}Z",
             hint="reserve again",

@@ -156,7 +156,7 @@ def test_what_is_due_counts_as_ended_before_anybody_swept_it(clerk: Clerk) -> No
     assert clerk.stock("MOUSE-001") == (10, 0, 10)
     assert clerk("reservations").err == "no open reservations\n"
     assert clerk("reservations", "--status", "expired", "-q").out == f"{key}\n"
-    assert clerk("show", key).out.startswith(f"{key} expired: released 7 MOUSE-001\n")
+    assert re.match(rf"{key} expired at {TIME}: released 7 MOUSE-001\n", clerk("show", key).out)
     # All of that wrote nothing; the refusal of a sale records the expiry.
     assert "reservation.expired" not in clerk("history", "-o", "csv").out
     done = clerk("confirm", key)
@@ -164,6 +164,29 @@ def test_what_is_due_counts_as_ended_before_anybody_swept_it(clerk: Clerk) -> No
     assert re.fullmatch(rf"error: {key} expired at {TIME}, 59 min ago\nhint: reserve again\n", done.err)
     assert "reservation.expired" in clerk("history", "-o", "csv").out
     assert clerk.stock("MOUSE-001") == (10, 0, 10)
+
+
+@pytest.mark.parametrize("command", ["confirm", "cancel", "extend"])
+def test_an_expiry_is_told_alike_by_every_command_swept_or_not(clerk: Clerk, command: str) -> None:
+    key = hold_in_the_past(clerk.home, MOUSE=7)
+    listed = ("reservations", "--status", "expired")
+    before = [clerk("show", key).out, clerk(*listed).out, clerk(*listed, "-o", "json").json]
+    refused = clerk(command, key)
+    again = clerk(command, key)
+    assert (refused.code, again.code, again.err) == (5, 5, refused.err)
+    assert clerk(command, key, "-o", "json").error["ended_at"] == before[2][0]["expires_at"]
+    after = [clerk("show", key).out, clerk(*listed).out, clerk(*listed, "-o", "json").json]
+    # All that has come is the event.
+    assert before[0].endswith("  expired: 7 MOUSE-001 released  (its event is to come)\n")
+    assert after[0] == before[0].replace("(its event is to come)", "(event 8)")
+    assert after[1] == before[1]
+    assert after[2] == [{**before[2][0], "seq": 8}]
+    at = re.match(rf"{key} expired at ({TIME}): released", after[0])
+    assert at
+    assert f"error: {key} expired at {at[1]}, 59 min ago\n" in refused.err
+    about = clerk("history", "MOUSE-001").out.splitlines()[-1]
+    assert at[1] in about
+    assert "ben" not in about
 
 
 def test_what_was_held_too_long_is_there_for_the_next_customer(clerk: Clerk) -> None:

@@ -127,9 +127,33 @@ def test_an_expired_one_never_ends_otherwise_and_the_attempt_records_it(
         operation(ledger, key)
     assert caught.value.details == {"reservation": key, "status": "expired", "ended_at": due}
     assert types(ledger, before) == ["reservation.expired"]
-    with pytest.raises(WrongStateError, match="was already expired"):
+    clock.advance(90)
+    with pytest.raises(WrongStateError) as again:
         operation(ledger, key)
+    assert (again.value.message, again.value.hint, again.value.details) == (
+        caught.value.message,
+        caught.value.hint,
+        caught.value.details,
+    )
     assert types(ledger, before) == ["reservation.expired"]
+
+
+def test_it_is_told_as_of_when_it_was_due_and_by_nobody_swept_or_not(ledger: Ledger, clock: ManualClock) -> None:
+    key = hold(ledger, LAPTOP=4, MOUSE=1, origin=Origin("ann"))
+    due = format_time(clock.now_us() + HOLD_S * 1_000_000)
+    clock.advance(HOLD_S + 90)
+    unswept = reads.reservation(ledger, key)
+    assert (unswept.status, unswept.ended_at) == ("expired", due)
+    assert reservations.expire(ledger) == 1
+    swept = reads.reservation(ledger, key)
+    # Only its last event is another.
+    assert swept._replace(seq=unswept.seq) == unswept
+    assert reads.reservations(ledger, status="expired") == [swept]
+    rows = [row for row in reads.history(ledger) if row.event == "reservation.expired"]
+    assert rows == reads.story(ledger, key)[-2:]
+    assert {(row.time, row.clerk) for row in rows} == {(due, None)}
+    # What is stored is when it was written down, in the event and in the row.
+    assert parse_time(written(ledger)[-1].time) == clock.now_us()
 
 
 def test_sweeping_records_the_longest_due_first_and_so_many_at_most(ledger: Ledger, clock: ManualClock) -> None:
