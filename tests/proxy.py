@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from tests.servers import free_port
+from scripts.chain.broker import free_port
 
 if TYPE_CHECKING:
     import ssl

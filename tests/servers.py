@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -20,6 +19,7 @@ from urllib.parse import quote
 
 import pytest
 
+from scripts.chain.broker import free_port
 from scripts.chain.processes import Tether
 
 if TYPE_CHECKING:
@@ -150,17 +150,6 @@ class Broker:
             os.killpg(self._process.pid, with_signal)
             self._process.wait()
             self._process = None
-
-
-def free_port() -> int:
-    """Find a free port below those that the kernel gives to outgoing connections.
-
-    While the broker is away, one of those could take its port, or even meet itself: a connection from a port to itself.
-    """
-    for port in random.sample(range(15_000, 32_000), 100):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise AssertionError("no free port")
 
 
 @contextlib.contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
+import random
 import socket
 import sys
 from dataclasses import dataclass
@@ -35,11 +37,16 @@ _FAKE_WARNING = "the broker is fakeredis: it is slow and keeps nothing, use it f
 
 @dataclass(frozen=True)
 class Broker:
-    """A server that answers at `url`. `process` is the child that it runs in, where the run started it."""
+    """A server that answers at `url`.
+
+    Where the run started it, `process` is the child that it runs in, and `start` starts another like it on the same
+    port, which knows nothing of what the first one held. It does not wait until that one answers.
+    """
 
     url: str
     description: str
     process: Child | None = None
+    start: Callable[[], Child] | None = None
 
 
 def start_broker(
@@ -95,35 +102,39 @@ def _embedded(processes: ProcessTable, folder: Path, _environ: Mapping[str, str]
     home = folder / "broker"
     home.mkdir()
     for _ in range(_PORT_TRIES):
-        port = _free_port()
+        port = free_port()
         options = {"bind": _LOOPBACK, "port": port, "dir": home, "save": "", "appendonly": "no", "daemonize": "no"}
         arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-        child = processes.start([str(program), *arguments], name="broker")
-        with _client(f"redis://{_LOOPBACK}:{port}") as client:
+        start = partial(processes.start, [str(program), *arguments], name="broker")
+        child = start()
+        where = f"{_LOOPBACK}:{port}"
+        with _client(f"redis://{where}") as client:
             if _comes_up(child, partial(_lives_in, home, client)):
-                return Broker(
-                    f"redis://{_LOOPBACK}:{port}", f"{_name_of(client)}, embedded, at {_LOOPBACK}:{port}", child
-                )
+                return Broker(f"redis://{where}", f"{_name_of(client)}, embedded, at {where}", child, start)
         child.kill()
     raise UnreachableError(f"no embedded server: it does not start: {child.log_tail(1)}")
 
 
-def _fake(processes: ProcessTable, folder: Path, environ: Mapping[str, str]) -> Broker:
+def _fake(processes: ProcessTable, _folder: Path, environ: Mapping[str, str]) -> Broker:
     if importlib.util.find_spec("fakeredis") is None:
         raise UnreachableError("no fake server: the package fakeredis is not installed")
-    port_file = folder / "fake-broker.port"
-    child = processes.start(
-        [sys.executable, "-P", "-m", "scripts.chain.fake_broker", str(port_file)],
-        name="fake-broker",
-        env={**environ, "PYTHONPATH": str(_ROOT)},
-    )
-    if not _comes_up(child, port_file.exists):
+    for _ in range(_PORT_TRIES):
+        port = free_port()
+        start = partial(
+            processes.start,
+            [sys.executable, "-P", "-m", "scripts.chain.fake_broker", str(port)],
+            name="fake-broker",
+            env={**environ, "PYTHONPATH": str(_ROOT)},
+        )
+        child = start()
+        where = f"{_LOOPBACK}:{port}"
+        if _comes_up(child, lambda: "fakeredis at" in child.log_tail(1)):  # noqa: B023 - asked in this round alone
+            with _client(f"redis://{where}") as client:
+                client.ping()
+            name = f"fakeredis {importlib.metadata.version('fakeredis')}"
+            return Broker(f"redis://{where}", f"{name} at {where}", child, start)
         child.kill()
-        raise UnreachableError(f"no fake server: it does not start: {child.log_tail(1)}")
-    where = f"{_LOOPBACK}:{port_file.read_text(encoding='ascii')}"
-    with _client(f"redis://{where}") as client:
-        client.ping()
-    return Broker(f"redis://{where}", f"fakeredis {importlib.metadata.version('fakeredis')} at {where}", child)
+    raise UnreachableError(f"no fake server: it does not start: {child.log_tail(1)}")
 
 
 def _client(url: str) -> redis.Redis:
@@ -169,8 +180,12 @@ def _comes_up(child: Child, ready: Callable[[], bool]) -> bool:
     return is_ready
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """Find a free port below those that the kernel gives to outgoing connections.
+
+    While the broker is away, one of those could take its port, or even meet itself: a connection from a port to itself.
+    """
+    for port in random.SystemRandom().sample(range(15_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.create_server((_LOOPBACK, port)):
+            return port
+    raise UnreachableError("no port is free", hint="too many servers on this machine?")

@@ -1,8 +1,8 @@
 """The broker of last resort: fakeredis behind a TCP port, on loopback, for development.
 
-    python -m scripts.chain.fake_broker PORT_FILE
+    python -m scripts.chain.fake_broker PORT
 
-Takes any free port, and writes its number to the file once it listens.
+Says on stderr when it listens.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import io
 import select
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fakeredis import TcpFakeServer
@@ -58,30 +57,22 @@ class _Handler(TCPFakeRequestHandler):
 
 
 class FakeBroker(TcpFakeServer):
-    """A server that answers as Redis does, on a free port of loopback."""
+    """A server that answers as Redis does, on a port of loopback."""
 
-    def __init__(self) -> None:
-        super().__init__((_LOOPBACK, 0))
+    def __init__(self, port: int) -> None:
+        super().__init__((_LOOPBACK, port))
         # Its own initialiser sets both, whatever the class says.
         self.RequestHandlerClass = _Handler
         self.daemon_threads = True
 
-    @property
-    def port(self) -> int:
-        """The port that it took."""
-        return int(self.server_address[1])
 
-
-def main(port_file: Path) -> None:
+def main(port: int) -> None:
     """Serve until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    with FakeBroker() as broker:
-        print(f"fakeredis at {_LOOPBACK}:{broker.port}, for development only: it keeps nothing", file=sys.stderr)
-        draft = port_file.with_suffix(".new")
-        draft.write_text(str(broker.port), encoding="ascii")
-        draft.replace(port_file)
+    with FakeBroker(port) as broker:
+        print(f"fakeredis at {_LOOPBACK}:{port}, for development only: it keeps nothing", file=sys.stderr, flush=True)
         broker.serve_forever()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(int(sys.argv[1]))

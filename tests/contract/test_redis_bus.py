@@ -18,8 +18,9 @@ from invctl.bus.contract import Message, Subscribed
 from invctl.bus.redis import RedisBus
 from invctl.errors import UnreachableError
 from invctl.redis_connection import RedisAddress, RedisCaller, RedisLimits
+from scripts.chain.broker import free_port
 from tests.proxy import Proxy
-from tests.servers import Broker, free_port, lacking, real_broker
+from tests.servers import Broker, lacking, real_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

