@@ -1,13 +1,13 @@
 """`invctl receive` and `invctl adjust`: stock that comes, goes, or is found to differ."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Context, Option
 
 from invctl.cli.command import open_ledger
 from invctl.cli.holding import tell_replay
 from invctl.cli.origin import origin
-from invctl.cli.parameters import QUANTITY, WHOLE, Clerk, Note, RequestId, Sku
+from invctl.cli.parameters import QUANTITY, WHOLE, Clerk, Note, RequestId, SkuAlone
 from invctl.console.command import output
 from invctl.console.options import Parsed
 from invctl.console.output import Output
@@ -15,20 +15,34 @@ from invctl.errors import InvalidValueError
 from invctl.ledger import adjustments
 from invctl.ledger.writing import Receipt
 
+if TYPE_CHECKING:
+    from typer._click import Context as AnyContext
+    from typer._click import Parameter
+
 
 def parse_reason(text: str) -> str:
-    """Read a reason. Raises InvalidValueError."""
-    if text not in adjustments.REASONS:
-        raise InvalidValueError(f"{text!r} is not a reason", hint="one of " + ", ".join(adjustments.REASONS))
-    return text
+    """Read a reason: `cycle_count`, also as `Cycle count`, as tables have it. Raises InvalidValueError."""
+    reason = text.strip().lower().replace(" ", "_").replace("-", "_")
+    if reason not in adjustments.REASONS:
+        raise InvalidValueError(f"{text!r} is not a reason", hint=_REASONS)
+    return reason
 
 
-REASON = Parsed("REASON", parse_reason)
+_REASONS = "one of " + ", ".join(adjustments.REASONS)
+
+
+class _Reason(Parsed):
+    def get_missing_message(self, param: "Parameter", ctx: "AnyContext | None") -> str:  # noqa: ARG002 - click's signature
+        """List the reasons to whoever gave none."""
+        return f"It is {_REASONS}"
+
+
+REASON = _Reason("REASON", parse_reason)
 
 
 def receive(
     ctx: Context,
-    sku: Sku,
+    sku: SkuAlone,
     quantity: Annotated[int, Argument(click_type=QUANTITY, help="How many units came.")],
     note: Note = None,
     clerk: Clerk = None,
@@ -48,11 +62,9 @@ def receive(
 
 def adjust(
     ctx: Context,
-    sku: Sku,
+    sku: SkuAlone,
     change: Annotated[int, Argument(click_type=WHOLE, help="How many units more, or fewer.")],
-    reason: Annotated[
-        str, Option("--reason", click_type=REASON, help="Why: one of " + ", ".join(adjustments.REASONS) + ".")
-    ],
+    reason: Annotated[str, Option("--reason", click_type=REASON, help=f"Why: {_REASONS}.")],
     note: Note = None,
     clerk: Clerk = None,
     request_id: RequestId = None,

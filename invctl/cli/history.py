@@ -8,6 +8,7 @@ from invctl.cli import telling
 from invctl.cli.command import open_ledger
 from invctl.cli.holding import store_time
 from invctl.cli.parameters import AnySku
+from invctl.cli.words import counted
 from invctl.console.command import output
 from invctl.ledger import reads
 
@@ -17,20 +18,25 @@ LIMIT = 50
 def history(
     ctx: Context,
     sku: AnySku = None,
-    limit: Annotated[int, Option("--limit", min=1, max=1_000_000, metavar="N", help="At most so many events.")] = LIMIT,
+    limit: Annotated[int, Option("--limit", min=1, max=1_000_000, metavar="N", help="At most so many rows.")] = LIMIT,
 ) -> None:
-    """Show the last events of an item, or of the whole store, oldest first.
+    """Show the last events of an item, or of the whole store, oldest first: a row for each item that one moves.
 
     For example:
 
         invctl history MOUSE-001 --limit 10
     """
     with open_ledger(ctx) as ledger:
-        rows = reads.history(ledger, sku, limit=limit)
+        rows = reads.history(ledger, sku, limit=limit + 1)
         when = store_time(ledger)
+    more, rows = len(rows) > limit, rows[-limit:]
     out = output(ctx)
     if out.fmt == "table":
-        columns = [column for column in telling.PEOPLES if sku is None or column.key != "sku"]
-        out.rows(columns, [telling.for_people(row, when) for row in rows], empty=f"nothing has happened to {sku} yet")
+        columns, records = telling.table(rows, when)
+        if sku:
+            columns = [column for column in columns if column.key != "sku"]
+        out.rows(columns, records, empty=f"nothing has happened to {sku} yet")
     else:
         out.rows(telling.COLUMNS, [row._asdict() for row in rows])
+    if more:
+        out.talk(f"there is more before the {counted(len(rows), 'row')} shown: see --limit")

@@ -10,7 +10,8 @@ from typing import Annotated, NamedTuple
 
 from typer import Argument, Option
 
-from invctl.console.options import DURATION, Parsed
+from invctl.console.options import Parsed
+from invctl.console.units import parse_duration
 from invctl.errors import InvalidValueError
 from invctl.model.identifiers import check_request_id, parse_sku
 from invctl.model.stock import check_quantity
@@ -46,6 +47,23 @@ def parse_item(text: str) -> Item:
         raise InvalidValueError(error.message + where, hint=error.hint) from None
 
 
+def parse_sku_alone(text: str) -> str:
+    """Read the SKU of a command that takes the number as a word of its own. Raises InvalidValueError."""
+    sku, equals, number = text.partition("=")
+    if equals:
+        hint = f"the number is a word of its own here: {sku or 'SKU'} {number or 'N'}"
+        raise InvalidValueError(f"{text!r} is not a SKU", hint=hint)
+    return parse_sku(text)
+
+
+def parse_hold(text: str) -> int:
+    """Read how long to hold stock, such as `30m`. Returns seconds. Raises InvalidValueError, in the words typed."""
+    hold_s = parse_duration(text)
+    from invctl.ledger.reservations import check_hold  # noqa: PLC0415 - only those who hold stock load it
+
+    return check_hold(hold_s, text)
+
+
 def parse_part(text: str) -> Item:
     """Read `MOUSE-001=2`: where part of a reservation is meant, how much has to be said. Raises InvalidValueError."""
     if "=" not in text:
@@ -56,10 +74,13 @@ def parse_part(text: str) -> Item:
 
 
 SKU = Parsed("SKU", parse_sku)
+SKU_ALONE = Parsed("SKU", parse_sku_alone)
 QUANTITY = Parsed("QUANTITY", parse_quantity)
 WHOLE = Parsed("CHANGE", parse_whole)
+HOLD = Parsed("DURATION", parse_hold)
 
 Sku = Annotated[str, Argument(click_type=SKU, help="The item, such as MOUSE-001.")]
+SkuAlone = Annotated[str, Argument(click_type=SKU_ALONE, metavar="SKU", help="The item, such as MOUSE-001.")]
 AnySku = Annotated[str | None, Argument(click_type=SKU, metavar="SKU", help="One item alone.")]
 Reservation = Annotated[str, Argument(help="Its id, such as R-7K4QMQ, or the first three characters or more.")]
 Clerk = Annotated[str | None, Option("--clerk", envvar="INVCTL_CLERK", metavar="NAME", help="Who does it.")]
@@ -72,6 +93,4 @@ RequestId = Annotated[
     ),
 ]
 Note = Annotated[str | None, Option("--note", metavar="TEXT", help="Free text, such as a delivery note's number.")]
-Hold = Annotated[
-    int, Option("--for", click_type=DURATION, show_default=False, help="How long, from now: 30m by default.")
-]
+Hold = Annotated[int, Option("--for", click_type=HOLD, show_default=False, help="How long, from now: 30m by default.")]

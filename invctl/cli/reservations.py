@@ -24,22 +24,13 @@ COLUMNS = [
     for key in ("reservation", "status", "order", "clerk", "created_at", "expires_at", "ended_at", "seq", "lines")
 ]
 
-_PEOPLES = [
-    Column("reservation", style="bold cyan"),
-    Column("status"),
-    Column("until"),
-    Column("left"),
-    Column("items"),
-    Column("order"),
-    Column("clerk"),
-]
-
 
 def parse_status(text: str) -> str:
-    """Read a status. Raises InvalidValueError."""
-    if text not in STATUSES:
+    """Read a status; an open reservation is a pending one. Raises InvalidValueError."""
+    status = text.strip().lower()
+    if status not in (*STATUSES, "open"):
         raise InvalidValueError(f"{text!r} is not a status", hint="one of " + ", ".join(STATUSES))
-    return text
+    return "pending" if status == "open" else status
 
 
 def reservations(
@@ -70,8 +61,9 @@ def reservations(
         when = store_time(ledger)
     out = output(ctx)
     if out.fmt == "table":
-        columns, records = _PEOPLES, [_for_people(entry, when) for entry in found]
-        columns = [column for column in columns if column.key not in (("status",) if wanted == "pending" else ())]
+        columns, records = _table(found, when)
+        if wanted == "pending":
+            columns = [column for column in columns if column.key != "status"]
     else:
         columns, records = COLUMNS, [entry.as_dict() for entry in found]
     out.rows(columns, records, empty="no open reservations" if wanted == "pending" else "no such reservations")
@@ -79,16 +71,32 @@ def reservations(
         out.talk(f"there may be more than these {limit}: see --limit")
 
 
-def _for_people(reservation: Reservation, when: StoreTime) -> dict[str, Any]:
-    return {
-        "reservation": reservation.reservation,
-        "status": reservation.status,
-        "until": when.short(reservation.ended_at or reservation.expires_at),
-        "left": when.until(reservation.expires_at) if reservation.pending else None,
-        "items": items(reservation),
-        "order": reservation.order or None,
-        "clerk": reservation.clerk or None,
-    }
+def _table(found: list[Reservation], when: StoreTime) -> tuple[list[Column], list[dict[str, Any]]]:
+    """Return the columns and the records of the table for people. The zone of the times stands above them."""
+    ends = [entry.ended_at or entry.expires_at for entry in found]
+    zone = when.shared_zone(ends)
+    columns = [
+        Column("reservation", style="bold cyan"),
+        Column("status"),
+        Column("until", f"Until {zone}".strip()),
+        Column("left"),
+        Column("items"),
+        Column("order"),
+        Column("clerk"),
+    ]
+    records = [
+        {
+            "reservation": entry.reservation,
+            "status": entry.status,
+            "until": when.short(end, named=not zone),
+            "left": when.until(entry.expires_at) if entry.pending else None,
+            "items": items(entry),
+            "order": entry.order or None,
+            "clerk": entry.clerk or None,
+        }
+        for entry, end in zip(found, ends, strict=True)
+    ]
+    return columns, records
 
 
 def items(reservation: Reservation) -> str:

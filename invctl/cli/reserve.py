@@ -1,5 +1,6 @@
 """`invctl reserve`."""
 
+from itertools import pairwise
 from typing import Annotated
 
 from typer import Argument, Context, Option
@@ -10,6 +11,7 @@ from invctl.cli.origin import origin
 from invctl.cli.parameters import Clerk, Hold, Item, RequestId, parse_item
 from invctl.console.command import output
 from invctl.console.options import Parsed
+from invctl.errors import NotFoundError
 from invctl.ledger import reservations
 from invctl.model.stock import sum_lines
 
@@ -36,5 +38,18 @@ def reserve(
     lines = sum_lines([*items])
     with open_ledger(ctx) as ledger:
         asked = origin(clerk, request_id)
-        receipt = reservations.reserve(ledger, lines, order=order or "", hold_s=hold_s, origin=asked)
+        try:
+            receipt = reservations.reserve(ledger, lines, order=order or "", hold_s=hold_s, origin=asked)
+        except NotFoundError as error:
+            raise _as_meant(error, items) from error
         tell(output(ctx), ledger, receipt)
+
+
+def _as_meant(error: NotFoundError, items: list[Item]) -> NotFoundError:
+    """Return the same error, with the right form where `MOUSE-001 3` was typed for `MOUSE-001=3`."""
+    sku = error.details["sku"]
+    for before, item in pairwise(items):
+        if item == (sku, 1) and sku.isdigit():
+            hint = f"for {sku} of {before.sku} write {before.sku}={sku}"
+            return NotFoundError(error.message, hint=hint, **error.details)
+    return error

@@ -14,17 +14,6 @@ if TYPE_CHECKING:
     from invctl.model.reservation import Reservation
 
 COLUMNS = [Column(key) for key in HistoryRow._fields]
-PEOPLES = [
-    Column("seq", style="dim"),
-    Column("time"),
-    Column("event"),
-    Column("sku", "SKU", style="cyan"),
-    Column("on_hand"),
-    Column("reserved"),
-    Column("about"),
-]
-
-
 _WORDS = {
     "ledger.created": "opened",
     "product.added": "product added",
@@ -37,7 +26,22 @@ _WORDS = {
 }
 
 
-def for_people(row: HistoryRow, when: StoreTime) -> dict[str, Any]:
+def table(rows: Sequence[HistoryRow], when: StoreTime) -> tuple[list[Column], list[dict[str, Any]]]:
+    """Return the columns and the records of the table for people. The zone of the times stands above them."""
+    zone = when.shared_zone(row.time for row in rows)
+    columns = [
+        Column("seq", style="dim"),
+        Column("time", f"Time {zone}".strip()),
+        Column("event"),
+        Column("sku", "SKU", style="cyan"),
+        Column("on_hand"),
+        Column("reserved"),
+        Column("about"),
+    ]
+    return columns, [_for_people(row, when.exact(row.time, named=not zone)) for row in rows]
+
+
+def _for_people(row: HistoryRow, time: str) -> dict[str, Any]:
     """Return a row for the table: levels with their change, and what else there is to say in one column."""
     # Of a change of level the reason says more; which order it is for is said once, where it is reserved.
     event = row.reason.replace("_", " ") if row.reason else _WORDS.get(row.event, row.event)
@@ -45,7 +49,7 @@ def for_people(row: HistoryRow, when: StoreTime) -> dict[str, Any]:
     about = [row.reservation, order, row.clerk and f"by {row.clerk}", row.note]
     return {
         "seq": row.seq,
-        "time": when.exact(row.time),
+        "time": time,
         "event": event,
         "sku": row.sku,
         "on_hand": _level(row.on_hand, row.on_hand_change),

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invctl.clock import parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCALTIME = Path("/etc/localtime")
@@ -14,21 +18,26 @@ _UNITS_S = ((86_400, "day"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 class StoreTime:
-    """Writes instants in a store's time zone; the date only where it is not today's."""
+    """Writes instants in a store's time zone, which is named; the date only where it is not today's."""
 
     def __init__(self, zone: str, now_us: int) -> None:
         """Keep the zone, an IANA name, and what counts as now."""
         self.now_us = now_us
-        self._zone, self._mark = _load(zone)
+        self._zone = _load(zone)
         self._today = self._local(now_us).date()
 
-    def short(self, instant: str | int) -> str:
-        """Write an instant, RFC 3339 or microseconds: `10:42`, or `2026-11-25 10:42`."""
-        return self._written(instant, "%H:%M")
+    def short(self, instant: str | int, *, named: bool = True) -> str:
+        """Write an instant, RFC 3339 or microseconds: `10:42 EST`, or `2026-11-25 10:42 EST`."""
+        return self._written(instant, "%H:%M", named=named)
 
-    def exact(self, instant: str | int) -> str:
-        """Write an instant to the second: `10:42:07`, or `2026-11-25 10:42:07`."""
-        return self._written(instant, "%H:%M:%S")
+    def exact(self, instant: str | int, *, named: bool = True) -> str:
+        """Write an instant to the second: `10:42:07 EST`, or `2026-11-25 10:42:07 EST`."""
+        return self._written(instant, "%H:%M:%S", named=named)
+
+    def shared_zone(self, instants: Iterable[str | int]) -> str:
+        """Return what all of these would be named with, such as `EST`: to be said once; empty where they differ."""
+        names = {self._local(_microseconds(instant)).strftime("%Z") for instant in instants}
+        return names.pop() if len(names) == 1 else ""
 
     def until(self, instant: str | int) -> str:
         """Write how long it is from now to an instant: `28 min`; `0 s` for one that is past."""
@@ -38,9 +47,10 @@ class StoreTime:
         """Write how long it is from an instant to now."""
         return spoken(max(self.now_us - _microseconds(instant), 0) // 1_000_000)
 
-    def _written(self, instant: str | int, clock: str) -> str:
+    def _written(self, instant: str | int, clock: str, *, named: bool) -> str:
         local = self._local(_microseconds(instant))
-        return local.strftime(clock if local.date() == self._today else f"%Y-%m-%d {clock}") + self._mark
+        day = "" if local.date() == self._today else "%Y-%m-%d "
+        return local.strftime(day + clock + (" %Z" if named else ""))
 
     def _local(self, instant_us: int) -> datetime:
         return (_EPOCH + timedelta(microseconds=instant_us)).astimezone(self._zone)
@@ -72,16 +82,16 @@ def machine_zone() -> str:
         return ""
 
 
-def _load(zone: str) -> tuple[tzinfo | None, str]:
-    """Return a time zone, and what to write behind its times: a machine may lack the zone, and then they are UTC's."""
+def _load(zone: str) -> tzinfo | None:
+    """Return a time zone, None for the machine's own. UTC stands in for one that this machine does not know."""
     if zone == "UTC":
-        return UTC, ""
+        return UTC
     if zone == machine_zone():
         # The C library knows it; loading zoneinfo would cost a command 3 ms.
-        return None, ""
+        return None
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - see above
 
     try:
-        return ZoneInfo(zone), ""
+        return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError):
-        return UTC, " UTC"
+        return UTC

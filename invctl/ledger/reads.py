@@ -83,7 +83,7 @@ def stock(ledger: Ledger, sku: str | None = None) -> tuple[list[StockRow], int]:
         found = ledger.rows(_STOCK + where + " ORDER BY sku", [ledger.now_us(), *([sku] if sku else [])])
         seq = head_seq(ledger)
     if sku and not found:
-        raise NotFoundError(f"no product {sku}", hint="`invctl product list` shows what there is", sku=sku)
+        raise _not_carried(sku)
     rows = [
         StockRow(sku_, name, price, on_hand, reserved, on_hand - reserved, version)
         for sku_, name, price, on_hand, reserved, version in found
@@ -113,8 +113,12 @@ def reservations(
         order: only those of this customer's reference.
         limit: at most so many.
 
+    Raises NotFoundError for an unknown SKU.
+
     """
     with ledger.read():
+        if sku:
+            _check_carried(ledger, sku)
         now = ledger.now_us()
         where, bindings = ["1"], list[Any]()
         if status == "pending":
@@ -147,19 +151,22 @@ def reservation(ledger: Ledger, text: str) -> Reservation:
 
 
 def history(ledger: Ledger, sku: str | None = None, *, limit: int = 50) -> list[HistoryRow]:
-    """Return the last events of a SKU, or of the whole store, oldest first. Raises NotFoundError for an unknown SKU."""
+    """Return the last rows of a SKU's history, or of the whole store's, oldest first: an event has one for each item.
+
+    Raises NotFoundError for an unknown SKU.
+    """
     with ledger.read():
         if sku is None:
             found = ledger.rows("SELECT seq, body FROM events ORDER BY seq DESC LIMIT ?", (limit,))
         else:
-            if not ledger.row("SELECT 1 FROM products WHERE sku = ?", (sku,)):
-                raise NotFoundError(f"no product {sku}", hint="`invctl product list` shows what there is", sku=sku)
+            _check_carried(ledger, sku)
             found = ledger.rows(
                 "SELECT seq, body FROM movements JOIN events USING (seq) WHERE movements.sku = ?"
                 " ORDER BY movements.seq DESC LIMIT ?",
                 (sku, limit),
             )
-        return [row for seq, body in reversed(found) for row in _told(seq, events.parse(body), sku)]
+        # Every event has a row at least; of the first there may be some too many.
+        return [row for seq, body in reversed(found) for row in _told(seq, events.parse(body), sku)][-limit:]
 
 
 def story(ledger: Ledger, text: str) -> list[HistoryRow]:
@@ -215,6 +222,16 @@ def _reservation(ledger: Ledger, held: Held, now: int) -> Reservation:
         seq=held.last_seq,
         lines=tuple(lines),
     )
+
+
+def _check_carried(ledger: Ledger, sku: str) -> None:
+    """Raise NotFoundError where the store does not carry a SKU."""
+    if not ledger.row("SELECT 1 FROM products WHERE sku = ?", (sku,)):
+        raise _not_carried(sku)
+
+
+def _not_carried(sku: str) -> NotFoundError:
+    return NotFoundError(f"no product {sku}", hint="`invctl product list` shows what there is", sku=sku)
 
 
 def _told(seq: int, event: events.Event, sku: str | None) -> Iterator[HistoryRow]:

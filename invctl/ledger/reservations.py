@@ -72,7 +72,7 @@ def reserve(
 
     """
     check_text(order, "order reference", NOTE_CHARS_MAX)
-    _check_hold(hold_s)
+    check_hold(hold_s)
     if not lines:
         raise InvalidValueError("nothing to reserve", hint="name a SKU, or SKU=QUANTITY")
     # By SKU, as the tables keep them.
@@ -123,7 +123,7 @@ def cancel(ledger: Ledger, reservation: str, *, origin: Origin = NOBODY) -> Rece
 
 def extend(ledger: Ledger, reservation: str, hold_s: int = HOLD_S, *, origin: Origin = NOBODY) -> Receipt:
     """Hold a reservation for `hold_s` seconds from now. Raises as `confirm` does."""
-    _check_hold(hold_s)
+    check_hold(hold_s)
 
     def body(write: Write, origin: Origin) -> Receipt:
         held = _pending(write, reservation)
@@ -259,8 +259,10 @@ def _pending(write: Write, text: str) -> Held:
     return held
 
 
-def _check_hold(hold_s: int) -> None:
+def check_hold(hold_s: int, said: str = "") -> int:
+    """Return a number of seconds to hold stock for. Raises InvalidValueError; `said` is how it was put."""
     if not 1 <= hold_s <= HOLD_S_MAX:
         raise InvalidValueError(
-            f"{hold_s} s is not a time to hold stock", hint=f"1 second to {HOLD_S_MAX // 86400} days"
+            f"{said or f'{hold_s} s'} is not a time to hold stock", hint=f"1 second to {HOLD_S_MAX // 86400} days"
         )
+    return hold_s

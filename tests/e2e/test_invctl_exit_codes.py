@@ -152,7 +152,7 @@ def test_without_a_store_there_is_one_clear_error(clerk: Clerk) -> None:
         "confirm",
         "confirm R-",
         "extend R-7K4QM2 --for soon",
-        "reservations --status open",
+        "reservations --status done",
         "reservations --status pending --all",
         "reservations --limit 0",
         "history --limit x",

@@ -222,10 +222,10 @@ class TestValues:
     [
         ("stock", ["SKU", "Name", "Price USD", "On hand", "Reserved", "Available"]),
         ("product list", ["SKU", "Name", "Price USD"]),
-        ("reservations", ["Reservation", "Until", "Left", "Items", "Order", "Clerk"]),
-        ("reservations --all", ["Reservation", "Status", "Until", "Left", "Items", "Order", "Clerk"]),
-        ("history", ["Seq", "Time", "Event", "SKU", "On hand", "Reserved", "About"]),
-        ("history MOUSE-001", ["Seq", "Time", "Event", "On hand", "Reserved", "About"]),
+        ("reservations", ["Reservation", "Until UTC", "Left", "Items", "Order", "Clerk"]),
+        ("reservations --all", ["Reservation", "Status", "Until UTC", "Left", "Items", "Order", "Clerk"]),
+        ("history", ["Seq", "Time UTC", "Event", "SKU", "On hand", "Reserved", "About"]),
+        ("history MOUSE-001", ["Seq", "Time UTC", "Event", "On hand", "Reserved", "About"]),
     ],
 )
 def test_the_heads_of_tables(call: Any, command: str, heads: list[str]) -> None:
@@ -243,6 +243,18 @@ def test_history_tells_levels_with_their_change(clerk: Clerk) -> None:
         ["8", "cycle count", "9 (-1)", "2", "shelf 4"],
         ["9", "confirmed", "7 (-2)", "0 (-2)", key],
     ]
+
+
+def test_history_shows_so_many_rows_and_says_where_there_are_more(clerk: Clerk) -> None:
+    clerk("reserve", "MOUSE-001=2", "LAPTOP-001")
+    done = clerk("history", "--limit", "3")
+    assert [line.split()[0] for line in done.out.splitlines()[2:]] == ["6", "7", "7"]
+    assert done.err == "there is more before the 3 rows shown: see --limit\n"
+    assert len(clerk("history", "--limit", "1", "-o", "json").json) == 1
+    # Six events of a row each, and one of two.
+    done = clerk("history", "--limit", "8")
+    assert (len(done.out.splitlines()), done.err) == (10, "")
+    assert clerk("history", "MOUSE-001", "--limit", "2").err == ""
 
 
 def test_prices_are_told_in_the_currency_of_the_store(clerk: Clerk) -> None:

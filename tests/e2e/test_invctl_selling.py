@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from invctl.ledger import reservations
+from invctl.ledger import adjustments, reservations
 from invctl.ledger.ledger import Ledger
 from tests.e2e.clerk import hold_in_the_past
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.business, pytest.mark.cli]
 
 ID = r"R-[0-9A-HJKMNP-TV-Z]{6}"
-# With the date where it is another day.
-TIME = r"(?:\d{4}-\d\d-\d\d )?\d\d:\d\d(?::\d\d)?"
+# With the date where it is another day; the store's zone is UTC.
+TIME = r"(?:\d{4}-\d\d-\d\d )?\d\d:\d\d(?::\d\d)? UTC"
 
 
 def reserve(clerk: Clerk, *argv: str) -> str:
@@ -185,7 +185,7 @@ def test_an_expiry_is_told_alike_by_every_command_swept_or_not(clerk: Clerk, com
     assert at
     assert f"error: {key} expired at {at[1]}, 59 min ago\n" in refused.err
     about = clerk("history", "MOUSE-001").out.splitlines()[-1]
-    assert at[1] in about
+    assert at[1].removesuffix(" UTC") in about
     assert "ben" not in about
 
 
@@ -301,10 +301,74 @@ def test_reservations_are_found_by_status_item_and_order(clerk: Clerk) -> None:
     assert done.err == "there may be more than these 1: see --limit\n"
 
 
+def test_an_open_reservation_is_a_pending_one(clerk: Clerk) -> None:
+    key = reserve(clerk, "MOUSE-001")
+    clerk("cancel", reserve(clerk, "MOUSE-001"))
+    done = clerk("reservations", "--status", "Open")
+    assert key in done.out
+    # The table is that of pending ones: it has no column for what all of them are.
+    assert "Status" not in done.out
+    assert clerk("reservations", "--status", "open", "-q").out == f"{key}\n"
+
+
+def test_reservations_of_an_item_that_there_is_not(clerk: Clerk) -> None:
+    done = clerk("reservations", "--sku", "nope")
+    assert (done.code, done.out) == (3, "")
+    assert done.err == "error: no product NOPE\nhint: `invctl product list` shows what there is\n"
+
+
+class TestTypedInAnotherForm:
+    """The number stands where another command has it."""
+
+    def test_reserve(self, clerk: Clerk) -> None:
+        done = clerk("reserve", "mouse-001", "3")
+        assert (done.code, done.err) == (3, "error: no product 3\nhint: for 3 of MOUSE-001 write MOUSE-001=3\n")
+        assert clerk("reserve", "MOUSE-001", "3", "-o", "json").error["hint"] == "for 3 of MOUSE-001 write MOUSE-001=3"
+        assert "write" not in clerk("reserve", "3", "MOUSE-001").err
+        assert "write" not in clerk("reserve", "MOUSE-001", "MICE").err
+        # Where there is such an item, it is meant.
+        clerk("product", "add", "3", "--name", "Three")
+        clerk("receive", "3", "1")
+        assert clerk("reserve", "MOUSE-001", "3").code == 0
+
+    @pytest.mark.parametrize(
+        ("command", "hint"),
+        [
+            ("receive mouse-001=3", "mouse-001 3"),
+            ("receive MOUSE-001= 3", "MOUSE-001 N"),
+            ("adjust MOUSE-001=-3 --reason damaged", "MOUSE-001 -3"),
+        ],
+    )
+    def test_receive_and_adjust(self, clerk: Clerk, command: str, hint: str) -> None:
+        done = clerk(*command.split())
+        assert (done.code, done.out) == (2, "")
+        assert done.err.endswith(f"hint: the number is a word of its own here: {hint}\n")
+        assert clerk.stock("MOUSE-001") == (10, 0, 10)
+
+
+@pytest.mark.parametrize("command", ["reserve MOUSE-001", "extend R-7K4QM2"])
+def test_how_long_it_may_not_be_held_is_told_as_it_was_typed(clerk: Clerk, command: str) -> None:
+    done = clerk(*command.split(), "--for", "400d")
+    told = "error: Invalid value for '--for': 400d is not a time to hold stock\nhint: 1 second to 366 days\n"
+    assert (done.code, done.err) == (2, told)
+
+
+@pytest.mark.parametrize("typed", ["cycle_count", "CYCLE_COUNT", "Cycle count", "cycle-count"])
+def test_a_reason_as_it_may_be_typed(clerk: Clerk, typed: str) -> None:
+    assert clerk("adjust", "MOUSE-001", "-1", "--reason", typed, "-o", "json").json["reason"] == "cycle_count"
+
+
+@pytest.mark.parametrize("typed", [[], ["--reason", "bored"]])
+def test_whoever_gives_no_reason_is_told_them_all(clerk: Clerk, typed: list[str]) -> None:
+    done = clerk("adjust", "MOUSE-001", "-1", *typed)
+    assert done.code == 2
+    assert all(reason in done.err for reason in adjustments.REASONS)
+
+
 def test_a_person_reads_what_was_sold(clerk: Clerk) -> None:
     key = reserve(clerk, "MOUSE-001=3", "LAPTOP-001", "--order", "A-1", "--clerk", "ana")
     head, _, row = clerk("reservations").out.splitlines()
-    assert head.split() == ["Reservation", "Until", "Left", "Items", "Order", "Clerk"]
+    assert head.split() == ["Reservation", "Until", "UTC", "Left", "Items", "Order", "Clerk"]
     assert row.split()[:1] + row.split()[-8:] == [key, "29", "min", "1", "LAPTOP-001,", "3", "MOUSE-001", "A-1", "ana"]
     clerk("confirm", key, "MOUSE-001=2", "LAPTOP-001=1")
     row = clerk("reservations", "--all").out.splitlines()[-1]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from invctl.cli.telling import for_people, steps
+from invctl.cli.telling import steps, table
 from invctl.cli.times import StoreTime
 from invctl.cli.words import counted, named, units
 from invctl.clock import parse_time
@@ -19,12 +19,27 @@ def row(**fields: object) -> HistoryRow:
 
 
 def test_an_event_that_has_no_words_is_told_by_its_type() -> None:
-    assert for_people(row(event="ledger.rebased"), WHEN)["event"] == "ledger.rebased"
+    _, (told,) = table([row(event="ledger.rebased")], WHEN)
+    assert told["event"] == "ledger.rebased"
 
 
 def test_a_level_that_does_not_move_stands_alone() -> None:
-    told = for_people(row(event="stock.adjusted", reason="damaged", on_hand=4, on_hand_change=-1, reserved=2), WHEN)
+    counted_out = row(event="stock.adjusted", reason="damaged", on_hand=4, on_hand_change=-1, reserved=2)
+    _, (told,) = table([counted_out], WHEN)
     assert (told["event"], told["on_hand"], told["reserved"]) == ("damaged", "4 (-1)", "2")
+
+
+def test_the_zone_stands_above_the_times_or_with_each_where_they_differ() -> None:
+    berlin = StoreTime("Europe/Berlin", parse_time("2026-11-24T09:30:00Z"))
+    winter, summer = row(event="opened"), row(event="opened", time="2026-07-01T09:00:00Z")
+    for rows, heading, times in [
+        ([winter, winter], "Time CET", ["10:00:00", "10:00:00"]),
+        ([summer, winter], "Time", ["2026-07-01 11:00:00 CEST", "10:00:00 CET"]),
+        ([], "Time", []),
+    ]:
+        columns, told = table(rows, berlin)
+        assert columns[1].heading == heading
+        assert [each["time"] for each in told] == times
 
 
 def test_a_story_has_a_line_for_each_event_whatever_its_number_of_items() -> None:
@@ -34,7 +49,7 @@ def test_a_story_has_a_line_for_each_event_whatever_its_number_of_items() -> Non
         row(**common, sku="MOUSE-001", on_hand_change=0, reserved_change=-2),
     ]
     assert steps(rows, WHEN) == [
-        "09:00:00  confirmed by ana: 1 LAPTOP-001 sold, 2 LAPTOP-001 released, 2 MOUSE-001 released  (event 9)"
+        "09:00:00 UTC  confirmed by ana: 1 LAPTOP-001 sold, 2 LAPTOP-001 released, 2 MOUSE-001 released  (event 9)"
     ]
 
 

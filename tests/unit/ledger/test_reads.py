@@ -82,7 +82,7 @@ class TestReservations:
             ({"status": "cancelled"}, ["cancelled"]),
             ({"sku": "LAPTOP"}, ["soon"]),
             ({"sku": "MOUSE"}, ["soon", "late"]),
-            ({"sku": "PHONE"}, []),
+            ({"sku": "CABLE"}, []),
             ({"order": "A-1"}, ["soon"]),
             ({"order": "A-1", "status": None}, ["soon", "confirmed"]),
             ({"order": "A-2", "status": None}, []),
@@ -93,6 +93,11 @@ class TestReservations:
     def test_filtered(self, ledger: Ledger, keys: dict[str, str], filters: dict[str, Any], found: list[str]) -> None:
         rows = reads.reservations(ledger, **filters)
         assert [row.reservation for row in rows] == [keys[name] for name in found]
+
+    def test_those_of_an_unknown_sku(self, ledger: Ledger) -> None:
+        with pytest.raises(NotFoundError) as caught:
+            reads.reservations(ledger, sku="PHONE", status=None)
+        assert caught.value.details == {"sku": "PHONE"}
 
     def test_expired_are_those_recorded_and_those_that_are_merely_due(
         self, ledger: Ledger, keys: dict[str, str]
@@ -159,6 +164,9 @@ def test_the_history_of_the_store_tells_every_event(ledger: Ledger) -> None:
     rows = reads.history(ledger)
     assert [row.seq for row in rows] == [*range(1, head(ledger)), head(ledger), head(ledger)]
     assert {row.sku for row in rows[-2:]} == {"MOUSE", "LAPTOP"}
+    # The limit is one of rows.
+    for limit in (1, 2, 3):
+        assert reads.history(ledger, limit=limit) == rows[-limit:]
     edited = rows[-3]
     assert (edited.event, edited.sku, edited.on_hand_change, edited.on_hand) == ("product.edited", "MOUSE", 0, None)
 
