@@ -176,7 +176,8 @@ class Leases:
         return 1
 
     async def _note_waiting(self, shard: int) -> None:
-        holder = await self._locks.holder(self._name(shard))
+        name = self._name(shard)
+        holder = (await self._locks.holders([name]))[name]
         if shard not in self._waiting or self._waiting[shard] != holder:
             self._waiting[shard] = holder
             self._log.info("lease.waiting", shard=shard, holder=holder)

@@ -18,9 +18,12 @@ Nothing here is tried twice. Names are used as they are; the caller puts its nam
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from invctl.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class LockManager(Protocol):
@@ -45,8 +48,11 @@ class LockManager(Protocol):
         """End the lease; False, and nothing changes, when this owner does not have it (any more)."""
         ...
 
-    async def holder(self, name: str) -> str | None:
-        """Give the owner, or None when the lease is free. It may have changed when the answer arrives."""
+    async def holders(self, names: Sequence[str]) -> dict[str, str | None]:
+        """Give the owner of each of these leases, None where it is free, as they all are at one moment.
+
+        They may have changed when the answer arrives. No names, no question, and an empty answer.
+        """
         ...
 
     async def close(self) -> None:

@@ -9,6 +9,8 @@ from invctl.errors import UnreachableError
 from invctl.locks.contract import whole_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from invctl.clock import Clock
 
 
@@ -84,9 +86,9 @@ class MemoryLocks:
         self._leases.free(name)
         return True
 
-    async def holder(self, name: str) -> str | None:
+    async def holders(self, names: Sequence[str]) -> dict[str, str | None]:
         """See LockManager."""
-        return self._ask().owner(name)
+        return {name: self._ask().owner(name) for name in names}
 
     async def close(self) -> None:
         """See LockManager."""

@@ -7,8 +7,13 @@ atomic and travels once.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from invctl.locks.contract import whole_ms
 from invctl.redis_connection import RedisAddress, RedisCaller, RedisLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ACQUIRE = b"""
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
@@ -46,10 +51,15 @@ class RedisLocks:
         """See LockManager."""
         return await self._run(_RELEASE, name, owner)
 
-    async def holder(self, name: str) -> str | None:
+    async def holders(self, names: Sequence[str]) -> dict[str, str | None]:
         """See LockManager."""
-        owner: bytes | None = await self._caller.call(b"GET", name.encode())
-        return None if owner is None else owner.decode(errors="replace")
+        if not names:
+            return {}
+        owners: list[bytes | None] = await self._caller.call(b"MGET", *(name.encode() for name in names))
+        return {
+            name: None if owner is None else owner.decode(errors="replace")
+            for name, owner in zip(names, owners, strict=True)
+        }
 
     async def close(self) -> None:
         """See LockManager."""

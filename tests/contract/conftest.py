@@ -17,6 +17,7 @@ from invctl.clock import ManualClock
 from invctl.locks.memory import MemoryLeases, MemoryLocks
 from invctl.locks.redis import RedisLocks
 from invctl.redis_connection import RedisLimits
+from tests.contract.leases import holder
 from tests.proxy import Proxy
 from tests.servers import Broker, fake_broker, real_broker, shared_broker
 
@@ -171,7 +172,7 @@ def redis_locks(opened: contextlib.AsyncExitStack, namespace: str, line: Proxy) 
     watcher = connect()
 
     async def run_out(name: str, _ttl_s: float) -> None:
-        while await watcher.holder(name) is not None:
+        while await holder(watcher, name) is not None:
             pass
 
     return LocksUnderTest(connect, run_out, line.refuse, line.heal, namespace)

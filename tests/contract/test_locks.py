@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from invctl.errors import InvalidValueError, UnreachableError
+from tests.contract.leases import holder
 
 if TYPE_CHECKING:
     from invctl.locks.contract import LockManager
@@ -30,17 +31,17 @@ def locks(locks_under_test: LocksUnderTest) -> LockManager:
 
 
 async def test_a_lease_belongs_to_the_first_who_asks(locks: LockManager, name: str) -> None:
-    assert await locks.holder(name) is None
+    assert await holder(locks, name) is None
     assert await locks.acquire(name, "anna", LONG_S)
     assert not await locks.acquire(name, "bert", LONG_S)
-    assert await locks.holder(name) == "anna"
+    assert await holder(locks, name) == "anna"
 
 
 async def test_names_are_independent(locks: LockManager, name: str) -> None:
     assert await locks.acquire(name, "anna", LONG_S)
     assert await locks.acquire(f"{name}0", "bert", LONG_S)
-    assert await locks.holder(name) == "anna"
-    assert await locks.holder(f"{name}0") == "bert"
+    assert await holder(locks, name) == "anna"
+    assert await holder(locks, f"{name}0") == "bert"
 
 
 @pytest.mark.parametrize("prolong", ["acquire", "renew"])
@@ -50,7 +51,7 @@ async def test_its_owner_prolongs_a_lease(
     assert await locks.acquire(name, "anna", LONG_S)
     assert await getattr(locks, prolong)(name, "anna", SHORT_S)
     await locks_under_test.run_out(name, SHORT_S)
-    assert await locks.holder(name) is None
+    assert await holder(locks, name) is None
 
     assert await locks.acquire(name, "anna", BRIEF_S)
     assert await getattr(locks, prolong)(name, "anna", LONG_S)
@@ -58,7 +59,7 @@ async def test_its_owner_prolongs_a_lease(
     assert await locks.acquire(other, "anna", BRIEF_S)
     # The other lease began later and has run out, so the first would have.
     await locks_under_test.run_out(other, BRIEF_S)
-    assert await locks.holder(name) == "anna"
+    assert await holder(locks, name) == "anna"
 
 
 async def test_nobody_else_renews_or_releases_a_lease(
@@ -67,7 +68,7 @@ async def test_nobody_else_renews_or_releases_a_lease(
     assert await locks.acquire(name, "anna", LONG_S)
     assert not await locks.release(name, "bert")
     assert not await locks.acquire(name, "bert", LONG_S)
-    assert await locks.holder(name) == "anna"
+    assert await holder(locks, name) == "anna"
     assert await locks.renew(name, "anna", BRIEF_S)
     assert not await locks.renew(name, "bert", LONG_S)
     await locks_under_test.run_out(name, BRIEF_S)
@@ -77,7 +78,7 @@ async def test_nobody_else_renews_or_releases_a_lease(
 async def test_a_released_lease_is_free(locks: LockManager, name: str) -> None:
     assert await locks.acquire(name, "anna", LONG_S)
     assert await locks.release(name, "anna")
-    assert await locks.holder(name) is None
+    assert await holder(locks, name) is None
     assert not await locks.release(name, "anna")
     assert await locks.acquire(name, "bert", LONG_S)
 
@@ -89,22 +90,22 @@ async def test_a_lease_that_ran_out_is_not_its_owners_any_more(
     await locks_under_test.run_out(name, SHORT_S)
     assert not await locks.renew(name, "anna", LONG_S)
     assert not await locks.release(name, "anna")
-    assert await locks.holder(name) is None
+    assert await holder(locks, name) is None
     assert await locks.acquire(name, "bert", LONG_S)
     assert not await locks.renew(name, "anna", LONG_S)
     assert not await locks.release(name, "anna")
-    assert await locks.holder(name) == "bert"
+    assert await holder(locks, name) == "bert"
 
 
 async def test_renewing_a_free_lease_does_not_take_it(locks: LockManager, name: str) -> None:
     assert not await locks.renew(name, "anna", LONG_S)
-    assert await locks.holder(name) is None
+    assert await holder(locks, name) is None
 
 
 async def test_owners_are_compared_whole(locks: LockManager, name: str) -> None:
     assert await locks.acquire(name, "änna", LONG_S)
     assert not await locks.release(name, "änn")
-    assert await locks.holder(name) == "änna"
+    assert await holder(locks, name) == "änna"
 
 
 @pytest.mark.parametrize("ttl_s", [0.0, -1.0, 0.0004])
@@ -113,7 +114,15 @@ async def test_a_lease_lasts_a_millisecond_at_least(locks: LockManager, name: st
         await locks.acquire(name, "anna", ttl_s)
     with pytest.raises(InvalidValueError):
         await locks.renew(name, "anna", ttl_s)
-    assert await locks.holder(name) is None
+    assert await holder(locks, name) is None
+
+
+async def test_many_leases_are_looked_at_at_once(locks: LockManager, name: str) -> None:
+    assert await locks.acquire(f"{name}0", "anna", LONG_S)
+    assert await locks.acquire(f"{name}2", "bert", LONG_S)
+    names = [f"{name}{number}" for number in (2, 1, 0)]
+    assert await locks.holders(names) == dict(zip(names, ["bert", None, "anna"], strict=True))
+    assert await locks.holders([]) == {}
 
 
 @pytest.mark.concurrency
@@ -126,7 +135,7 @@ async def test_of_many_at_once_one_gets_the_lease(locks_under_test: LocksUnderTe
         )
         assert sum(got) == 1
         winner = got.index(True)
-        assert await clients[0].holder(name) == owners[winner]
+        assert await holder(clients[0], name) == owners[winner]
         assert await clients[winner].release(name, owners[winner])
 
 
@@ -140,13 +149,13 @@ async def test_an_outage_is_an_error_and_never_an_answer(
         lambda: locks.acquire(name, "bert", LONG_S),
         lambda: locks.renew(name, "anna", LONG_S),
         lambda: locks.release(name, "anna"),
-        lambda: locks.holder(name),
+        lambda: holder(locks, name),
     ):
         with pytest.raises(UnreachableError) as raised:
             await ask()
         assert raised.value.hint
     await locks_under_test.heal()
-    assert await locks.holder(name) == "anna"
+    assert await holder(locks, name) == "anna"
     assert await locks.release(name, "anna")
 
 
@@ -157,5 +166,5 @@ async def test_closing_leaves_the_lease_and_ends_the_access(
     await locks.close()
     await locks.close()
     with pytest.raises(UnreachableError):
-        await locks.holder(name)
-    assert await locks_under_test.connect().holder(name) == "anna"
+        await holder(locks, name)
+    assert await holder(locks_under_test.connect(), name) == "anna"
