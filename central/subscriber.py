@@ -14,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from central.shard_server import PASSING, Frame
+from invctl.backoff import Backoff
 from invctl.bus.contract import Subscribed
 from invctl.errors import UnreachableError
-from invctl.runtime.backoff import Backoff
 from invctl.sync import channels
 
 if TYPE_CHECKING:
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from central.shard_server import Reply, ShardServer
+    from invctl.backoff import Random
     from invctl.bus.contract import EventBus
-    from invctl.runtime.backoff import Random
 
 ARRIVED_FRAMES_MAX = 10_000
 ARRIVED_BYTES_MAX = 64 * 1024 * 1024
 ROUND_FRAMES_MAX = 256
 ROUND_BYTES_MAX = 2 * 1024 * 1024
 REPLIES_MAX = 10_000
+OPEN_RETRY_FIRST_S = 0.1
 OPEN_RETRY_MAX_S = 5.0
 LAST_REPLIES_S = 0.3
 
@@ -72,7 +73,7 @@ class Subscriber:
         self._is_ours = is_ours
         self._on_subscribed = on_subscribed
         self._log = log
-        self._backoff = Backoff(chance, cap_s=OPEN_RETRY_MAX_S)
+        self._backoff = Backoff(chance, OPEN_RETRY_FIRST_S, OPEN_RETRY_MAX_S)
         self._arrived = _Arrivals()
         self._replies: deque[Reply] = deque()
         self._has_replies = asyncio.Event()

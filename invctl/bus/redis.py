@@ -12,7 +12,7 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from invctl.bus.backoff import Backoff
+from invctl.backoff import Backoff
 from invctl.bus.contract import Features, Message, Subscribed
 from invctl.bus.names import checked, prefix_of
 from invctl.errors import UnreachableError
