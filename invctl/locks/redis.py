@@ -31,6 +31,13 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
 
+# Not MGET: that takes a key which is no lease for one that is free.
+_HOLDERS = b"""
+local owners = {}
+for i, key in ipairs(KEYS) do owners[i] = redis.call('GET', key) end
+return owners
+"""
+
 
 class RedisLocks:
     """Leases that are keys of one Redis, with the owner as value. Connects when it is first used."""
@@ -55,7 +62,8 @@ class RedisLocks:
         """See LockManager."""
         if not names:
             return {}
-        owners: list[bytes | None] = await self._caller.call(b"MGET", *(name.encode() for name in names))
+        keys = [name.encode() for name in names]
+        owners: list[bytes | None] = await self._caller.call(b"EVAL", _HOLDERS, len(keys), *keys)
         return {
             name: None if owner is None else owner.decode(errors="replace")
             for name, owner in zip(names, owners, strict=True)

@@ -55,7 +55,7 @@ async def test_no_answer_is_taken_for_anothers(broker: Broker) -> None:
         assert await locks.acquire("t:b", "bert", LONG_S)
         line.swallow_answers()
         asking = asyncio.create_task(holder(locks, "t:a"))
-        await line.until_sent(b"MGET", times=1 + line.sent.count(b"MGET"))
+        await line.until_sent(b"EVAL", times=1 + line.sent.count(b"EVAL"))
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
