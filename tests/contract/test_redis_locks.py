@@ -40,7 +40,7 @@ async def test_a_lost_answer_is_not_asked_for_again_and_leaves_a_lease_that_can_
         line.swallow_answers()
         with pytest.raises(UnreachableError):
             await locks.acquire("t:lease", "anna", LONG_S)
-        assert line.sent.count(b"EVAL") == 1
+        assert line.sent.count(b"'NX'") == 1
         assert await holder(direct, "t:lease") == "anna"
         await line.heal()
         assert await locks.acquire("t:lease", "anna", LONG_S)
