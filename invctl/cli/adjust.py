@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Context, Option
 
 from invctl.cli.command import open_ledger
-from invctl.cli.holding import tell_replay
+from invctl.cli.holding import tell_asides
 from invctl.cli.origin import origin
 from invctl.cli.parameters import QUANTITY, WHOLE, Clerk, Note, RequestId, SkuAlone
 from invctl.console.command import output
@@ -13,6 +13,7 @@ from invctl.console.options import Parsed
 from invctl.console.output import Output
 from invctl.errors import InvalidValueError
 from invctl.ledger import adjustments
+from invctl.ledger.ledger import Ledger
 from invctl.ledger.writing import Receipt
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def receive(
     with open_ledger(ctx) as ledger:
         asked = origin(clerk, request_id)
         receipt = adjustments.adjust(ledger, {sku: quantity}, "received", note=note or "", origin=asked)
-        _tell(output(ctx), receipt)
+        _tell(output(ctx), ledger, receipt)
 
 
 def adjust(
@@ -78,10 +79,10 @@ def adjust(
     with open_ledger(ctx) as ledger:
         asked = origin(clerk, request_id)
         receipt = adjustments.adjust(ledger, {sku: change}, reason, note=note or "", origin=asked)
-        _tell(output(ctx), receipt)
+        _tell(output(ctx), ledger, receipt)
 
 
-def _tell(out: Output, receipt: Receipt) -> None:
+def _tell(out: Output, ledger: Ledger, receipt: Receipt) -> None:
     event = receipt.event
     (entry,) = event.lines
     level, reason = entry.level, event.data["reason"]
@@ -100,4 +101,4 @@ def _tell(out: Output, receipt: Receipt) -> None:
     }
     did = f"{entry.on_hand_change:+d} {reason}: {level.on_hand} on hand, {level.available} available"
     out.result(record, message=[(entry.sku, "bold cyan"), f" {did}"], ident=entry.sku)
-    tell_replay(out, receipt)
+    tell_asides(out, ledger, receipt)

@@ -32,13 +32,20 @@ def tell(out: Output, ledger: Ledger, receipt: Receipt) -> None:
     # As of the event: who holds for 30 minutes is told 30 minutes.
     when = StoreTime(ledger.store.timezone, parse_time(event.time))
     out.result(record, message=sentence(reservation, when), ident=reservation.reservation)
-    tell_replay(out, receipt)
+    tell_asides(out, ledger, receipt)
 
 
-def tell_replay(out: Output, receipt: Receipt) -> None:
-    """Say so where a request had been decided before."""
-    if receipt.replayed and out.fmt == "table":
+def tell_asides(out: Output, ledger: Ledger, receipt: Receipt) -> None:
+    """Say to a person what else there is to know of a change: that it was made before, that head office lacks it."""
+    if out.quiet or out.fmt != "table":
+        return
+    if receipt.replayed:
         out.talk([("note:", "bold"), " this request was carried out before; nothing was done again"])
+    state, reason = ledger.link_state()
+    if state == "diverged" or reason == "other_ledger":
+        store = ledger.store.store
+        told = f" head office holds another history of {store} and does not take this: see `invctl status`"
+        out.talk([("warning:", "bold yellow"), told])
 
 
 def store_time(ledger: Ledger) -> StoreTime:

@@ -7,22 +7,41 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from invctl.ledger.reads import LinkRow
 
-# By what the daemon wrote down: why central refuses this store.
+NOT_TAKEN = ("refused", "diverged")
+"""The states in which head office takes nothing, however long one waits."""
+
+# By what the daemon wrote down: why central refuses this store, and who does what about it.
 _REFUSED = {
-    "not_admitted": "head office has not admitted this store: `invcentral stores admit {store}`",
-    "other_ledger": "head office knows another ledger as {store}: this one cannot join under that id",
-    "unknown_version": "head office does not know this version of the protocol: it is upgraded first",
-    "unreadable": "head office cannot read what this store sends: see `invctl daemon logs`",
-    "bytes_do_not_hash": "head office found events that do not lead to their hash: run `invctl verify`",
+    "not_admitted": ("head office has not admitted this store", "at head office: `invcentral stores admit {store}`"),
+    "other_ledger": (
+        "head office knows another ledger as {store}, and takes nothing from this one",
+        "stop selling here; find out which of the two is the store's",
+    ),
+    "unknown_version": ("head office does not know this version of the protocol", "upgrade head office first"),
+    "unreadable": ("head office cannot read what this store sends", "see `invctl daemon logs`"),
+    "bytes_do_not_hash": ("head office found events that do not lead to their hash", "run `invctl verify`"),
 }
+
+
+def explain(link: LinkRow, store: str) -> tuple[str, str]:
+    """Return what is wrong where central refuses this store, or holds another history of it, and what to do."""
+    if link.state == "diverged":
+        return link.reason, "stop selling here: this ledger is a restored backup, or a copy"
+    what, todo = _REFUSED.get(link.reason, (link.reason, "see `invctl daemon logs`"))
+    return what.format(store=store), todo.format(store=store)
 
 
 def in_words(link: LinkRow, store: str) -> str:
     """Return how the link stands, as the daemon last knew it."""
     if link.state == "up":
         return "up"
-    if link.state == "refused":
-        return "refused: " + _REFUSED.get(link.reason, link.reason).format(store=store)
-    if link.state == "diverged":
-        return f"diverged: {link.reason}; nothing is sent any more"
+    if link.state in NOT_TAKEN:
+        what, todo = explain(link, store)
+        return f"{link.state}: {what}; {todo}"
     return "silent: head office does not answer" if link.acked_us else "silent: head office has never answered"
+
+
+def last_known(link: LinkRow, store: str) -> str:
+    """Return the same where no daemon runs, so that nobody knows how it stands now."""
+    before = f"; before that it was {in_words(link, store)}" if link.state in NOT_TAKEN else ""
+    return f"silent: no daemon runs{before}"

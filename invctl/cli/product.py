@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from typer import Context, Option
 
 from invctl.cli.command import open_ledger
-from invctl.cli.holding import tell_replay
+from invctl.cli.holding import tell_asides
 from invctl.cli.money import format_price, parse_price, price_column
 from invctl.cli.origin import origin
 from invctl.cli.parameters import Clerk, RequestId, Sku
@@ -14,6 +14,7 @@ from invctl.console.command import output
 from invctl.console.output import Column, Output
 from invctl.errors import InvalidValueError
 from invctl.ledger import products, reads
+from invctl.ledger.ledger import Ledger
 from invctl.ledger.writing import Receipt
 
 Price = Annotated[str | None, Option("--price", metavar="AMOUNT", help="In the store's currency, such as 80.00.")]
@@ -38,7 +39,7 @@ def add(
         minor = None if price is None else parse_price(price, currency)
         receipt = products.add(ledger, sku, name, minor, origin(clerk, request_id))
         data = {key: receipt.event.data[key] for key in ("sku", "name", "price")}
-        _tell(output(ctx), receipt, {**data, "currency": currency}, "added")
+        _tell(output(ctx), ledger, receipt, {**data, "currency": currency}, "added")
 
 
 def edit(
@@ -68,7 +69,7 @@ def edit(
         receipt = products.edit(ledger, sku, changes, origin(clerk, request_id))
         data = receipt.event.data if receipt.seq else reads.stock(ledger, sku)[0][0]._asdict()
         record = {**{key: data[key] for key in ("sku", "name", "price")}, "currency": currency}
-        _tell(output(ctx), receipt, record, "edited" if receipt.seq else "is so already; nothing was done")
+        _tell(output(ctx), ledger, receipt, record, "edited" if receipt.seq else "is so already; nothing was done")
 
 
 def list_(ctx: Context) -> None:
@@ -109,11 +110,11 @@ def show(ctx: Context, sku: Sku) -> None:
     output(ctx).result(as_record(row, currency, seq), message=message, ident=row.sku)
 
 
-def _tell(out: Output, receipt: Receipt, record: dict[str, Any], did: str) -> None:
+def _tell(out: Output, ledger: Ledger, receipt: Receipt, record: dict[str, Any], did: str) -> None:
     message = [*_named(record, record["currency"]), f" {did}"]
     record |= {"seq": receipt.seq or None, "replayed": receipt.replayed}
     out.result(record, message=message, ident=record["sku"])
-    tell_replay(out, receipt)
+    tell_asides(out, ledger, receipt)
 
 
 def _named(product: dict[str, Any], currency: str) -> list[Any]:

@@ -7,7 +7,7 @@ from typer import Context
 from invctl.cli.command import home, open_ledger
 from invctl.cli.holding import store_time
 from invctl.cli.invd import Invd, as_record, describe, running
-from invctl.cli.link import in_words
+from invctl.cli.link import in_words, last_known
 from invctl.cli.times import StoreTime, spoken
 from invctl.cli.words import counted
 from invctl.clock import format_time
@@ -30,7 +30,7 @@ def status(ctx: Context) -> None:
         store, numbers = ledger.store, reads.status(ledger)
     link = numbers.link
     # Without a daemon nobody knows how the link stands; what was last known would read as if it were so now.
-    state, words = (link.state, in_words(link, store.store)) if invd else ("unknown", "unknown: no daemon runs")
+    state, words = (link.state, in_words) if invd else ("unknown", last_known)
     record = {
         **store._asdict(),
         "home": str(folder),
@@ -47,7 +47,7 @@ def status(ctx: Context) -> None:
         "suspects": link.suspects,
         "daemon": as_record(invd),
     }
-    output(ctx).result(record, message=_message(record, words, invd, when), ident=store.store)
+    output(ctx).result(record, message=_message(record, words(link, store.store), invd, when), ident=store.store)
 
 
 def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreTime) -> list[Part]:

@@ -6,18 +6,22 @@ from typing import Annotated
 from typer import Context, Option
 
 from invctl.cli.command import open_ledger
-from invctl.cli.invd import running
-from invctl.cli.link import in_words
+from invctl.cli.invd import Invd, running
+from invctl.cli.link import NOT_TAKEN, explain, in_words
 from invctl.cli.words import counted
+from invctl.clock import parse_time
 from invctl.console.command import output
 from invctl.console.options import DURATION
 from invctl.console.progress import Progress
 from invctl.errors import UnreachableError
 from invctl.ledger import reads
 from invctl.ledger.ledger import Ledger
+from invctl.ledger.reads import LinkRow
 
 TIMEOUT_S = 60
 LOOK_EVERY_S = 0.02
+# A heartbeat and the answer to it: after so long without progress, a refusal is none that has just been lifted.
+SETTLED_S = 3.0
 # Whether the daemon lives is asked less often: it takes files to tell.
 LOOKS_A_DAEMON = 25
 
@@ -31,7 +35,8 @@ def sync(
 ) -> None:
     """Tell how much head office has not acknowledged yet; with --wait, wait until it has.
 
-    What counts is what was committed when the command began. Exits 7 where the time runs out, or no daemon runs.
+    What counts is what was committed when the command began. Exits 7 where the time runs out, no daemon runs, or head
+    office does not take what this store sends.
 
     For example:
 
@@ -63,22 +68,37 @@ def sync(
 def _wait(ledger: Ledger, acked_seq: int, head_seq: int, deadline_s: float, bar: Progress) -> int:
     """Wait until central has acknowledged `head_seq`. Returns what it has acknowledged.
 
-    Raises UnreachableError when the deadline comes first, or no daemon runs.
+    Raises UnreachableError when the deadline comes first, no daemon runs, or central does not take the events.
     """
     begun_at = acked_seq
-    look = 0
+    look, moved_s = 0, time.monotonic()
+    invd: Invd | None = None
     while True:
-        link = reads.link(ledger)
+        link, now_s = reads.link(ledger), time.monotonic()
+        if link.acked_seq != acked_seq:
+            acked_seq, moved_s = link.acked_seq, now_s
         bar.update(max(link.acked_seq - begun_at, 0))
         if link.acked_seq >= head_seq:
             return link.acked_seq
         pending = {"pending_events": head_seq - link.acked_seq, "acked_seq": link.acked_seq, "head_seq": head_seq}
-        if look % LOOKS_A_DAEMON == 0 and running(ledger.home) is None:
-            message = f"no daemon runs, and {counted(pending['pending_events'], 'event')} not acknowledged"
-            raise UnreachableError(message, hint="`invctl daemon start` starts it", **pending)
-        if time.monotonic() >= deadline_s:
-            message = f"time ran out with {counted(pending['pending_events'], 'event')} not acknowledged"
+        lacking = f"{counted(pending['pending_events'], 'event')} not acknowledged"
+        if look % LOOKS_A_DAEMON == 0:
+            invd = running(ledger.home)
+            if invd is None:
+                hint = "`invctl daemon start` starts it"
+                raise UnreachableError(f"no daemon runs, and {lacking}", hint=hint, **pending)
+        if link.state in NOT_TAKEN and now_s - moved_s >= SETTLED_S and _is_of(link, invd):
+            why, todo = explain(link, ledger.store.store)
+            details = {**pending, "link": link.state, "reason": link.reason}
+            raise UnreachableError(f"{lacking}, and waiting does not help: {why}", hint=todo, **details)
+        if now_s >= deadline_s:
+            message = f"time ran out with {lacking}"
             hint = f"the link is {in_words(link, ledger.store.store)}"
             raise UnreachableError(message, hint=hint, **pending)
         look += 1
         time.sleep(LOOK_EVERY_S)
+
+
+def _is_of(link: LinkRow, invd: Invd | None) -> bool:
+    """Say whether it is this daemon that was told so, and not one that ran before it."""
+    return invd is not None and invd.since is not None and link.acked_us >= parse_time(invd.since)

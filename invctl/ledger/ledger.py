@@ -172,6 +172,11 @@ class Ledger:
         with translated(self.path):
             return database.first(self.connection, sql, bindings)
 
+    def link_state(self) -> tuple[str, str]:
+        """Return how the link to head office stands, and why, as the daemon last knew. `reads.link` tells more."""
+        state, reason = self.row("SELECT state, reason FROM link")
+        return state, reason
+
     @contextmanager
     def read(self) -> Iterator[None]:
         """Hold one moment's view of the ledger over several queries."""

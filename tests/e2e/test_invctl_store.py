@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from invctl.cli.sync import SETTLED_S
+from invctl.clock import SystemClock, format_time
 from invctl.ledger import adjustments, outbox
 from invctl.ledger.ledger import Ledger
 from invctl.settings import CONFIG_FILE, LOCK_FILE, PID_FILE, RUN, STATUS_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.e2e.clerk import Clerk
+    from tests.e2e.clerk import Clerk, Done
 
 pytestmark = [pytest.mark.business, pytest.mark.cli]
+
+SINCE = "2026-01-01T09:00:00.000000Z"
 
 
 def acknowledge(home: Path, acked_seq: int, state: str = "up", reason: str = "", suspects: int = 0) -> None:
@@ -40,7 +44,7 @@ def daemon(clerk: Clerk) -> Iterator[None]:
         (run / PID_FILE).write_text(f"{os.getpid()}\n")
         said = {
             "pid": os.getpid(),
-            "since": "2026-11-24T09:00:00.000000Z",
+            "since": SINCE,
             "broker": "redis here:1",
             "connection": "connected",
             "stores": ["downtown"],
@@ -194,6 +198,122 @@ class TestSync:
         monkeypatch.setattr("invctl.cli.sync.time.sleep", lambda _: (clerk.home / RUN / PID_FILE).unlink())
         done = clerk("sync", "--wait", "-o", "json")
         assert (done.code, done.error["message"]) == (7, "no daemon runs, and 6 events not acknowledged")
+
+
+class Hands:
+    """A clock's hands, in the place of the module `time`: who sleeps moves them, and something happens meanwhile."""
+
+    def __init__(self, happens: Callable[[float], None]) -> None:
+        self.now_s = 0.0
+        self._happens = happens
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        self._happens(self.now_s)
+
+
+@pytest.mark.usefixtures("daemon")
+class TestSyncThatIsRefused:
+    @staticmethod
+    def sync(clerk: Clerk, monkeypatch: pytest.MonkeyPatch, happens: Callable[[float], None]) -> tuple[Done, float]:
+        hands = Hands(happens)
+        monkeypatch.setattr("invctl.cli.sync.time", hands)
+        return clerk("sync", "--wait", "--timeout", "60s", "-o", "json"), hands.now_s
+
+    @pytest.mark.parametrize(
+        ("state", "reason", "why", "hint"),
+        [
+            ("refused", "not_admitted", "head office has not admitted", "`invcentral stores admit downtown`"),
+            ("refused", "other_ledger", "head office knows another ledger as downtown", "stop selling here"),
+            ("diverged", "central holds an event 9", "central holds an event 9", "stop selling here"),
+        ],
+    )
+    def test_it_ends_when_a_heartbeat_has_not_lifted_it(
+        self, clerk: Clerk, monkeypatch: pytest.MonkeyPatch, state: str, reason: str, why: str, hint: str
+    ) -> None:
+        acknowledge(clerk.home, 2, state, reason)
+        done, waited_s = self.sync(clerk, monkeypatch, lambda _: None)
+        assert (done.code, done.error["error"]) == (7, "unreachable")
+        assert done.error["message"].startswith(f"4 events not acknowledged, and waiting does not help: {why}")
+        assert hint in done.error["hint"]
+        assert (done.error["link"], done.error["reason"], done.error["acked_seq"]) == (state, reason, 2)
+        assert SETTLED_S <= waited_s < SETTLED_S + 1
+
+    def test_one_that_was_just_admitted_is_waited_for(self, clerk: Clerk, monkeypatch: pytest.MonkeyPatch) -> None:
+        acknowledge(clerk.home, 0, "refused", "not_admitted")
+
+        def next_heartbeat(now_s: float) -> None:
+            if now_s > SETTLED_S - 0.1:
+                acknowledge(clerk.home, 6)
+
+        done, _ = self.sync(clerk, monkeypatch, next_heartbeat)
+        assert (done.code, done.json["pending_events"]) == (0, 0)
+
+    def test_progress_is_waited_for(self, clerk: Clerk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of an event that is refused, the hello before it is acknowledged: the state goes to and fro."""
+        acknowledge(clerk.home, 0, "refused", "unreadable")
+        done, waited_s = self.sync(
+            clerk, monkeypatch, lambda now_s: acknowledge(clerk.home, min(int(now_s), 6), "refused", "unreadable")
+        )
+        assert done.code == 0
+        assert waited_s >= 6
+
+    def test_what_an_earlier_daemon_was_told_is_not_believed(
+        self, clerk: Clerk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        acknowledge(clerk.home, 2, "refused", "not_admitted")
+        said = json.loads((clerk.home / RUN / STATUS_FILE).read_text())
+        since = format_time(SystemClock().now_us() + 3600 * 1_000_000)
+        (clerk.home / RUN / STATUS_FILE).write_text(json.dumps({**said, "since": since}))
+        done, waited_s = self.sync(clerk, monkeypatch, lambda _: None)
+        assert (done.code, waited_s >= 60) == (7, True)
+        assert done.error["message"] == "time ran out with 4 events not acknowledged"
+
+
+WRITES = [
+    "reserve LAPTOP-001",
+    "confirm KEY",
+    "cancel KEY",
+    "extend KEY",
+    "receive MOUSE-001 1",
+    "adjust MOUSE-001 -1 --reason damaged",
+    "product add CABLE-1 --name Cable",
+    "product edit MOUSE-001 --name Maus",
+]
+OTHER_HISTORY = [("diverged", "central holds an event 9"), ("refused", "other_ledger")]
+
+
+class TestWritingWhereHeadOfficeHoldsAnotherHistory:
+    @pytest.mark.parametrize("command", WRITES)
+    @pytest.mark.parametrize(("state", "reason"), OTHER_HISTORY)
+    def test_a_person_is_warned_once_in_one_line(self, clerk: Clerk, command: str, state: str, reason: str) -> None:
+        key = clerk("reserve", "MOUSE-001", "-q").out.strip()
+        acknowledge(clerk.home, 2, state, reason)
+        done = clerk(*command.replace("KEY", key).split())
+        assert done.code == 0
+        (line,) = done.err.splitlines()
+        assert line.startswith("warning: head office holds another history of downtown and does not take this")
+
+    @pytest.mark.parametrize("options", [["-q"], ["-o", "json"], ["-o", "csv"]])
+    def test_a_program_is_not(self, clerk: Clerk, options: list[str]) -> None:
+        acknowledge(clerk.home, 2, "diverged", "central holds an event 9")
+        done = clerk("receive", "MOUSE-001", "1", *options)
+        assert (done.code, done.err) == (0, "")
+
+    @pytest.mark.parametrize(("state", "reason"), [("up", ""), ("unknown", ""), ("refused", "not_admitted")])
+    def test_of_what_may_come_to_head_office_nothing_is_said(self, clerk: Clerk, state: str, reason: str) -> None:
+        acknowledge(clerk.home, 2, state, reason)
+        assert clerk("receive", "MOUSE-001", "1").err == ""
+
+    def test_where_it_points_to_the_same_is_told_also_without_a_daemon(self, clerk: Clerk) -> None:
+        acknowledge(clerk.home, 2, "refused", "other_ledger")
+        (link,) = [line for line in clerk("status").out.splitlines() if line.startswith("link ")]
+        assert link.startswith(
+            "link      silent: no daemon runs; before that it was refused: head office knows another"
+        )
 
 
 class TestTrace:

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from invctl.cli import invd
-from invctl.cli.link import _REFUSED, in_words
+from invctl.cli.link import _REFUSED, in_words, last_known
+from invctl.cli.sync import SETTLED_S
 from invctl.cli.times import StoreTime
 from invctl.ledger.reads import LinkRow
 from invctl.settings import LOCK_FILE, PID_FILE, RUN, STATUS_FILE
 from invctl.sync import frames
-from invctl.sync.shipper import Link
+from invctl.sync.shipper import HEARTBEAT_S, SILENCE_S, Link
 
 pytestmark = pytest.mark.cli
 
@@ -108,10 +109,24 @@ class TestLink:
         told = {in_words(LinkRow(1, 1, Link.REFUSED, reason, 0), "downtown") for reason in reasons}
         assert len(told) == len(reasons)
         assert all(words.startswith("refused: ") and "{" not in words for words in told)
-        assert in_words(LinkRow(1, 1, Link.REFUSED, "of another age", 0), "d") == "refused: of another age"
+        assert in_words(LinkRow(1, 1, Link.REFUSED, "of another age", 0), "d") == (
+            "refused: of another age; see `invctl daemon logs`"
+        )
 
     def test_the_other_states(self) -> None:
         assert in_words(LinkRow(1, 1, Link.UP, "", 0), "d") == "up"
         assert in_words(LinkRow(0, 0, Link.UNKNOWN, "", 0), "d") == "silent: head office has never answered"
         assert in_words(LinkRow(1, 1, Link.UNKNOWN, "", 0), "d") == "silent: head office does not answer"
-        assert in_words(LinkRow(1, 1, Link.DIVERGED, "why", 0), "d") == "diverged: why; nothing is sent any more"
+        assert in_words(LinkRow(1, 1, Link.DIVERGED, "why", 0), "d") == (
+            "diverged: why; stop selling here: this ledger is a restored backup, or a copy"
+        )
+
+    def test_without_a_daemon_what_was_wrong_before_is_not_forgotten(self) -> None:
+        for state in (Link.UP, Link.UNKNOWN):
+            assert last_known(LinkRow(1, 1, state, "", 0), "d") == "silent: no daemon runs"
+        told = last_known(LinkRow(1, 1, Link.REFUSED, frames.OTHER_LEDGER, 0), "d")
+        assert told.startswith("silent: no daemon runs; before that it was refused: head office knows another ledger")
+
+    def test_a_refusal_is_believed_no_sooner_than_a_heartbeat_could_have_lifted_it(self) -> None:
+        # The latest that the next heartbeat comes.
+        assert HEARTBEAT_S * 1.1 < SETTLED_S < SILENCE_S
