@@ -7,8 +7,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from central.limited_log import LimitedLog
-from invctl.model import events
+from invctl.model.traces import trace_id
 from invctl.sync import frames
+from invctl.sync.telling import traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,13 +81,13 @@ class ShardLog:
                 "events.committed",
                 store=done.store,
                 seq=done.last_seq,
-                trace=_trace(intake, done.last_seq),
+                **traces(intake.bodies),
                 events=done.events,
                 position=done.positions[1],
             )
         for doubt in done.doubts:
             self.counts["doubts"] += 1
-            trace = _trace(intake, doubt.seq)
+            trace = trace_id(intake.bodies[doubt.seq - intake.first_seq])
             self.limited.warning(
                 "sku.suspect", store=done.store, seq=doubt.seq, trace=trace, sku=doubt.sku, reason=doubt.reason
             )
@@ -100,12 +101,3 @@ class ShardLog:
                 had=drift.had and drift.had._asdict(),
                 archived=drift.archived._asdict(),
             )
-
-
-def _trace(intake: Intake, seq: int) -> str | None:
-    """Return the trace id of an event, None where it has none: of `00-<trace>-<span>-<flags>` the second part."""
-    try:
-        _, trace, *_ = events.parse(intake.bodies[seq - intake.first_seq]).trace.split("-")
-    except (events.MalformedEventError, ValueError):
-        return None
-    return trace

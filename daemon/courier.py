@@ -11,9 +11,9 @@ from invctl.errors import BusyError, UnreachableError
 from invctl.ledger import outbox, reads, reservations
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.verify import verify
-from invctl.model.events import trace_id
 from invctl.sync import channels, frames
-from invctl.sync.shipper import Link, Shipper
+from invctl.sync.shipper import WINDOW_FRAMES_MAX, Link, Shipper
+from invctl.sync.telling import traces
 
 if TYPE_CHECKING:
     from random import Random
@@ -46,9 +46,8 @@ class Courier:
         self._log = log.bind(store=self.store)
         self._channel = channels.up(namespace, self.store)
         link = reads.link(self._reader)
-        self._shipper = Shipper(
-            outbox.LedgerOutbox(self._reader), acked_seq=link.acked_seq, chance=chance, now_s=clock.monotonic_s()
-        )
+        self._outbox = outbox.LedgerOutbox(self._reader)
+        self._shipper = Shipper(self._outbox, acked_seq=link.acked_seq, chance=chance, now_s=clock.monotonic_s())
         # What an earlier run wrote down of central is no longer known.
         self._remembered: ShipperState | None = None
         self._wake = asyncio.Event()
@@ -109,11 +108,9 @@ class Courier:
         for frame in self._shipper.poll(self._clock.monotonic_s()):
             try:
                 await self._bus.publish(self._channel, frame)
-            except UnreachableError as error:
-                self._log.debug("publish.failed", error=error)
+            except UnreachableError:
                 self._shipper.publish_failed()
                 break
-            self._log_published(frame)
             sent += 1
         self._tell(before)
         return sent
@@ -166,20 +163,12 @@ class Courier:
         self._home.drain_pokes()
         self._wake.set()
 
-    def _log_published(self, payload: bytes) -> None:
-        if not self._log.is_enabled_for(logging.DEBUG):
-            return
-        frame = frames.decode_up(payload)
-        if isinstance(frame, frames.Events):
-            trace = trace_id(frame.events[-1])
-            self._log.debug("events.published", seq=frame.last_seq, trace=trace, events=len(frame.events), n=frame.n)
-
     def _tell(self, before: ShipperState) -> None:
         after = self._shipper.state
         if after != before:
             self._learnt.set()
         if after.acked_seq != before.acked_seq:
-            self._log.debug("ack.received", seq=after.acked_seq)
+            self._log_acked(before.acked_seq, after.acked_seq)
         if (after.link, after.reason) == (before.link, before.reason):
             return
         known = self._log.bind(seq=after.acked_seq, reason=after.reason)
@@ -191,6 +180,18 @@ class Courier:
             known.warning("link.refused")
         else:
             known.error("link.diverged")
+
+    def _log_acked(self, before_seq: int, acked_seq: int) -> None:
+        """Tell at debug what was acknowledged, with the traces that end here: an `ack` itself names none."""
+        if not self._log.is_enabled_for(logging.DEBUG):
+            return
+        # After a start the first answer may acknowledge years; what was under way is told whole.
+        after_seq = max(before_seq, acked_seq - WINDOW_FRAMES_MAX * frames.BATCH_EVENTS_MAX)
+        acked: list[bytes] = []
+        while len(acked) < acked_seq - after_seq:
+            acked += self._outbox.read(after_seq + len(acked), frames.BATCH_EVENTS_MAX, frames.BATCH_BYTES_MAX).bodies
+        del acked[max(acked_seq - after_seq, 0) :]
+        self._log.debug("ack.received", seq=acked_seq, events=len(acked), **traces(acked))
 
     async def examine(self) -> int:
         """Check the ledger when central says that its bytes do not lead to its hashes. Returns the findings' number."""

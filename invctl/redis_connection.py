@@ -131,21 +131,28 @@ class RedisAddress:
         try:
             yield
         except (TimeoutError, RedisTimeoutError):
-            raise self._unreachable("no answer in time", "see whether it is paused, overloaded or cut off") from None
+            raise self._unreachable(
+                "timeout", "no answer in time", "see whether it is paused, overloaded or cut off"
+            ) from None
         except AuthenticationError as error:
-            raise self._unreachable(self._reason(error), "check user and password in the broker's URL") from None
+            raise self._unreachable(
+                "login", self._reason(error), "check user and password in the broker's URL"
+            ) from None
         except NoPermissionError as error:
             raise self._unreachable(
-                self._reason(error), "grant the user the commands, keys and channels of this namespace"
+                "permission", self._reason(error), "grant the user the commands, keys and channels of this namespace"
             ) from None
         except ResponseError as error:
-            raise self._unreachable(f"refused: {self._reason(error)}", "see the broker's own log") from None
+            raise self._unreachable("refused", f"refused: {self._reason(error)}", "see the broker's own log") from None
         # ValueError: what answered does not speak Redis's protocol (a line without end, a length that is no number).
         except (RedisError, OSError, ValueError) as error:
-            raise self._unreachable(self._reason(error), "see that the broker runs and its URL is right") from None
+            raise self._unreachable(
+                "connection", self._reason(error), "see that the broker runs and its URL is right"
+            ) from None
 
-    def _unreachable(self, reason: str, hint: str) -> UnreachableError:
-        return UnreachableError(f"Redis at {self.where} cannot be used: {reason}", hint=hint, broker=self.where)
+    def _unreachable(self, cause: str, reason: str, hint: str) -> UnreachableError:
+        message = f"Redis at {self.where} cannot be used: {reason}"
+        return UnreachableError(message, hint=hint, broker=self.where, cause=cause)
 
     def _reason(self, error: Exception) -> str:
         origin = error.__context__

@@ -184,15 +184,6 @@ def parse(body: bytes) -> Event:
     )
 
 
-def trace_id(body: bytes) -> str | None:
-    """Return the trace id in an event's traceparent, `00-<trace id>-<span>-<flags>`; None where it has none."""
-    try:
-        _, trace, *_ = parse(body).trace.split("-")
-    except ValueError:
-        return None
-    return trace
-
-
 def _text(document: dict[str, Any], name: str, default: str | None = None) -> str:
     value = document.get(name, default)
     if not isinstance(value, str):

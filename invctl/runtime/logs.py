@@ -42,6 +42,8 @@ def configure(
     stream = stream or sys.stderr
     own_level = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
+        # The trace of what is being published or read.
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         _Time(clock or SystemClock()),
         structlog.processors.StackInfoRenderer(),

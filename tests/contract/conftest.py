@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +18,7 @@ from invctl.locks.memory import MemoryLeases, MemoryLocks
 from invctl.locks.redis import RedisLocks
 from invctl.redis_connection import RedisLimits
 from tests.contract.leases import holder
+from tests.layers import guarded, layered
 from tests.proxy import Proxy
 from tests.servers import Broker, fake_broker, real_broker, shared_broker
 
@@ -83,14 +84,18 @@ def namespace() -> str:
     return f"test-{secrets.token_hex(8)}"
 
 
-@pytest.fixture(params=["memory", "memory_reordering", "fakeredis", "redis"])
+@pytest.fixture(params=["memory", "memory_reordering", "memory_layered", "fakeredis", "redis", "redis_layered"])
 async def bus_under_test(request: pytest.FixtureRequest, namespace: str) -> AsyncIterator[BusUnderTest]:
     async with contextlib.AsyncExitStack() as opened:
         if request.param.startswith("memory"):
-            yield memory_bus(opened, namespace, reordering=request.param == "memory_reordering")
+            under_test = memory_bus(opened, namespace, reordering=request.param == "memory_reordering")
         else:
             url = request.getfixturevalue("fake_url" if request.param == "fakeredis" else "real_url")
-            yield redis_bus(opened, namespace, await opened.enter_async_context(Proxy(url)))
+            under_test = redis_bus(opened, namespace, await opened.enter_async_context(Proxy(url)))
+        if request.param.endswith("_layered"):
+            connect = under_test.connect
+            under_test = replace(under_test, connect=lambda: layered(connect()))
+        yield under_test
 
 
 def memory_bus(opened: contextlib.AsyncExitStack, namespace: str, *, reordering: bool) -> BusUnderTest:
@@ -129,14 +134,18 @@ def redis_bus(opened: contextlib.AsyncExitStack, namespace: str, line: Proxy) ->
     return BusUnderTest(connect, lambda: None, line.cut, line.refuse, line.heal, namespace)
 
 
-@pytest.fixture(params=["memory", "fakeredis", "redis"])
+@pytest.fixture(params=["memory", "memory_layered", "fakeredis", "redis", "redis_layered"])
 async def locks_under_test(request: pytest.FixtureRequest, namespace: str) -> AsyncIterator[LocksUnderTest]:
     async with contextlib.AsyncExitStack() as opened:
-        if request.param == "memory":
-            yield memory_locks(opened, namespace)
+        if request.param.startswith("memory"):
+            under_test = memory_locks(opened, namespace)
         else:
             url = request.getfixturevalue("fake_url" if request.param == "fakeredis" else "real_url")
-            yield redis_locks(opened, namespace, await opened.enter_async_context(Proxy(url)))
+            under_test = redis_locks(opened, namespace, await opened.enter_async_context(Proxy(url)))
+        if request.param.endswith("_layered"):
+            connect = under_test.connect
+            under_test = replace(under_test, connect=lambda: guarded(connect()))
+        yield under_test
 
 
 def memory_locks(opened: contextlib.AsyncExitStack, namespace: str) -> LocksUnderTest:

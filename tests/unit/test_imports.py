@@ -81,8 +81,10 @@ START_UPS = ("daemon.command", "central.cli.run")
 ADAPTERS = (
     "invctl.bus.faults",
     "invctl.bus.memory",
+    "invctl.bus.middleware",
     "invctl.bus.redis",
     "invctl.locks.memory",
+    "invctl.locks.middleware",
     "invctl.locks.redis",
     REDIS,
 )
@@ -183,7 +185,10 @@ def test_start_up_alone_chooses_an_adapter() -> None:
 def test_the_table_of_adapters_is_whole() -> None:
     """What is no contract in these two rooms, nor shared by their adapters, is an adapter."""
     shared = {"__init__", "contract", "names"}
-    files = {file for room in ("bus", "locks") for file in (ROOT / "invctl" / room).glob("*.py")}
+    rooms = [ROOT / "invctl" / room for room in ("bus", "locks")]
+    files = {
+        path for room in rooms for path in room.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert {f"invctl.{file.parent.name}.{file.stem}" for file in files if file.stem not in shared} == {*ADAPTERS} - {
         REDIS
     }

@@ -25,6 +25,7 @@ from invctl.runtime.logs import configure
 from invctl.runtime.status import read_status
 from invctl.sync import shipper
 from tests.integration.daemon.office import NAMESPACE, Office, until
+from tests.layers import layered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,7 +62,7 @@ async def daemon(bus: MemoryBus, *homes: Path) -> AsyncIterator[Running]:
     service = Service(namespace=NAMESPACE, clock=SystemClock(), chance=Random(7), log=log)
     service.hold(homes)
     stop = asyncio.Event()
-    task = asyncio.create_task(service.run(stop, bus))
+    task = asyncio.create_task(service.run(stop, layered(bus, log=log)))
     try:
         yield Running(service, stream)
         stop.set()
@@ -103,14 +104,18 @@ async def test_what_the_ledger_has_arrives_byte_for_byte_and_is_remembered(
             assert link.acked_us > 0
 
 
-async def test_what_is_published_is_logged_with_its_trace(tmp_path: Path, broker: MemoryBroker) -> None:
+async def test_what_is_published_and_acknowledged_is_logged_with_its_trace(
+    tmp_path: Path, broker: MemoryBroker
+) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     with open_store(tmp_path) as ledger:
         origin = Origin(trace=f"00-{trace}-b7ad6b7169203331-01")
         reservations.reserve(ledger, {"MOUSE-001": 1}, origin=origin)
         async with office(broker, "downtown"), daemon(MemoryBus(broker), tmp_path) as running:
             await until(lambda: reads.link(ledger).acked_seq == 4)
-        (line,) = running.logged("events.published")
+        (line,) = [line for line in running.logged("bus.published") if line["kind"] == "events"]
+        assert (line["store"], line["seq"], line["events"], line["trace"]) == ("downtown", 4, 4, trace)
+        (line,) = running.logged("ack.received")
         assert (line["store"], line["seq"], line["events"], line["trace"]) == ("downtown", 4, 4, trace)
 
 
@@ -174,7 +179,7 @@ async def test_a_daemon_cut_off_goes_on_by_itself(tmp_path: Path, broker: Memory
             await until(lambda: reads.link(ledger).acked_seq == 3)
             bus.cut_off()
             reservations.reserve(ledger, {"MOUSE-001": 1})
-            await until(lambda: running.logged("publish.failed"))
+            await until(lambda: running.logged("bus.publish_failed"))
             await until(lambda: reads.link(ledger).state == "unknown")
             bus.heal()
             await until(lambda: reads.link(ledger).acked_seq == 4)
