@@ -16,7 +16,7 @@ from invctl.errors import InvalidValueError, NotFoundError
 from invctl.ledger.ledger import FILE
 from invctl.runtime.logs import LogFormat, LogLevel, configure
 from invctl.runtime.process import run_until_signal
-from invctl.settings import home_of, load
+from invctl.settings import home_of, load, oddities
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,6 +44,9 @@ def run_stores(
     ]
     broker = _one_broker(settings)
     log = configure("invd", fmt=log_format, level=log_level)
+    for each in settings:
+        for warning in oddities(each.home):
+            log.warning("settings.ignored", warning=warning)
     chance = random.SystemRandom()
     service = Service(namespace=broker.namespace, clock=SystemClock(), chance=chance, log=log)
     service.hold([each.home for each in settings])

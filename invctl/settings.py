@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from invctl.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 REDIS_URL = "redis://127.0.0.1:6379/0"
 NAMESPACE = "inv"
 CONFIG_FILE = "config.toml"
+KEYS = ("redis_url", "namespace")
 RUN = "run"
 POKE_FILE = "poke"
 PID_FILE = "invd.pid"
@@ -53,8 +54,37 @@ def load(
     )
 
 
+def oddities(home: Path) -> list[str]:
+    """Return what is wrong with the `config.toml` of the store in `home`, each in a sentence."""
+    path = home / CONFIG_FILE
+    try:
+        file = read_config(path)
+        for name in KEYS:
+            _text(file, home, name)
+    except InvalidValueError as error:
+        return [error.message]
+    return unknown_settings(file, KEYS, path)
+
+
+def unknown_settings(file: Mapping[str, Any], known: Sequence[str], path: Path) -> list[str]:
+    """Return a sentence for each entry of a settings file that nobody reads, with the one that may be meant."""
+    from difflib import get_close_matches  # noqa: PLC0415 - no clerk's command needs it
+
+    told = []
+    for key in file:
+        if key in known:
+            continue
+        close = get_close_matches(key.lower().replace("-", "_"), known, n=1)
+        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        told.append(f"{key} in {path} is not a setting, and does nothing: {meant}")
+    return told
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """Return a TOML file's content, nothing where there is none. Raises InvalidValueError where it is not TOML."""
+    """Return a TOML file's content, nothing where there is none.
+
+    Raises InvalidValueError where it cannot be read, or is not TOML.
+    """
     import tomllib  # noqa: PLC0415 - no clerk's command needs it
 
     try:
@@ -63,6 +93,8 @@ def read_config(path: Path) -> dict[str, Any]:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidValueError(f"{path} is not TOML: {error}", hint="mend it, or take it away") from None
+    except OSError as error:
+        raise InvalidValueError(f"{path} cannot be read: {error.strerror}", hint="look at its mode") from None
 
 
 def config_text(*, redis_url: str | None = None, namespace: str | None = None) -> str:
@@ -86,5 +118,6 @@ def _entry(name: str, value: str | None, default: str) -> str:
 def _text(file: dict[str, Any], home: Path, name: str) -> str:
     value = file.get(name, "")
     if not isinstance(value, str):
-        raise InvalidValueError(f"{name} in {home / CONFIG_FILE} is not text")
+        hint = f'put it in quotes: {name} = "..."'
+        raise InvalidValueError(f"{name} in {home / CONFIG_FILE} is not text", hint=hint)
     return value

@@ -18,7 +18,7 @@ from invctl.cli.times import StoreTime
 from invctl.cli.words import named
 from invctl.console.command import output
 from invctl.errors import BusyError, UnreachableError, WrongStateError
-from invctl.settings import LOG_FILE, RUN
+from invctl.settings import LOG_FILE, RUN, oddities
 
 START_S = 20.0
 STOP_S = 10.0
@@ -191,5 +191,10 @@ def _tell(ctx: Context, invd: Invd | None, when: StoreTime, *, changed: bool | N
         if invd.stores and len(invd.stores) > 1:
             message += f"\nstores: {named(invd.stores)}"
     output(ctx).result(record, message=message, ident=str(invd.pid) if invd else None)
-    if invd is not None and invd.hint and output(ctx).fmt == "table":
+    if output(ctx).fmt != "table":
+        return
+    if invd is not None and invd.hint:
         output(ctx).talk([("hint:", "bold"), f" {invd.hint}"])
+    if changed is None or invd is not None:
+        for warning in oddities(home(ctx)):
+            output(ctx).talk([("warning:", "bold yellow"), f" {warning}"])

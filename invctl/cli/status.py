@@ -14,6 +14,7 @@ from invctl.clock import format_time
 from invctl.console.command import output
 from invctl.console.style import Part
 from invctl.ledger import reads
+from invctl.settings import oddities
 
 
 def status(ctx: Context) -> None:
@@ -46,6 +47,7 @@ def status(ctx: Context) -> None:
         "reason": (link.reason or None) if invd else "no daemon runs",
         "suspects": link.suspects,
         "daemon": as_record(invd),
+        "warnings": oddities(folder),
     }
     output(ctx).result(record, message=_message(record, words(link, store.store), invd, when), ident=store.store)
 
@@ -72,6 +74,7 @@ def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreT
     if record["suspects"]:
         asked = f"\nsuspect   {counted(record['suspects'], 'item')}: head office asks for a count"
         told.append((asked, "yellow"))
+    told += [(f"\nsettings  {warning}", "yellow") for warning in record["warnings"]]
     return told
 
 

@@ -114,6 +114,25 @@ def test_one_that_ends_at_once_is_told_with_its_reason(at_home: Clerk) -> None:
     assert "config.toml is not TOML" in clerk("daemon", "logs").out
 
 
+def test_a_setting_that_nobody_reads_is_told_by_all_who_look(at_home: Clerk) -> None:
+    clerk = at_home
+    (clerk.home / CONFIG_FILE).write_text('redis-url = "redis://office:6379/0"\n')
+    warning = f"redis-url in {clerk.home / CONFIG_FILE} is not a setting, and does nothing: did you mean redis_url?"
+    started = clerk.process("daemon", "start")
+    assert started.code == 0
+    assert started.err.splitlines()[-1] == f"warning: {warning}"
+    assert clerk("daemon", "status").err.splitlines()[-1] == f"warning: {warning}"
+    assert clerk("daemon", "status", "-o", "json").err == ""
+    assert clerk("status").out.splitlines()[-1] == f"settings  {warning}"
+    assert clerk("status", "-o", "json").json["warnings"] == [warning]
+    logged = [json.loads(line) for line in clerk("daemon", "logs", "-o", "ndjson").out.splitlines()]
+    (record,) = [each for each in logged if each["action"] == "settings.ignored"]
+    assert (record["level"], record["warning"]) == ("warning", warning)
+    # Whoever sells is not the one to mend it.
+    assert clerk("reserve", "MOUSE-001").err == ""
+    assert clerk("daemon", "stop").err == ""
+
+
 def test_what_lies_in_the_folder_is_not_taken_for_the_daemon(at_home: Clerk) -> None:
     clerk = at_home
     (clerk.home / "daemon.py").write_text("raise SystemExit('not this')")

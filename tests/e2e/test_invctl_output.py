@@ -42,7 +42,7 @@ RESULTS = {
     "status": [
         *("store", "name", "currency", "timezone", "epoch", "home", "head_seq", "last_event_at", "products"),
         *("open_reservations", "acked_seq", "acked_at", "pending_events", "oldest_pending_age_s", "link", "reason"),
-        *("suspects", "daemon"),
+        *("suspects", "daemon", "warnings"),
     ],
     "verify": ["store", "events", "head_hash", "skus", "reservations", "findings", "sound"],
     "sync": ["store", "head_seq", "acked_seq", "pending_events", "waited_s"],
