@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, select, update
 
 from central import tables
 from central.database import now_us
+from central.migrations import refuse_newer
 from invctl.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ class FenceLostError(RefusedError):
 def mint(connection: Connection, shard: int, holder: str, chance: Bits) -> str:
     """Put a new fence into a shard's row, in the caller's transaction, and return it.
 
-    `holder` is a name for people (`invcentral status` shows it). Raises NotFoundError where there is no such shard.
+    `holder` is a name for people (`invcentral status` shows it). Raises NotFoundError where there is no such shard,
+    and RefusedError where the database was upgraded for a newer program: that took the fences away, after which this
+    row is ours only once the upgrade is committed, and so is seen.
     """
     fence = f"{chance.getrandbits(FENCE_BITS):032x}"
     changed = connection.execute(
@@ -47,6 +50,7 @@ def mint(connection: Connection, shard: int, holder: str, chance: Bits) -> str:
     )
     if not changed.rowcount:
         raise NotFoundError(f"there is no shard {shard}", hint="run: invcentral init", shard=shard)
+    refuse_newer(connection)
     return fence
 
 

@@ -20,19 +20,25 @@ if TYPE_CHECKING:
     from invctl.locks.contract import LockManager
 
 LEASE_TTL_S = 10.0
-"""Above the time after which PostgreSQL cuts off a holder that stands still inside a transaction."""
+"""Unless the settings say otherwise. Above the time after which PostgreSQL cuts off a holder that stands still inside
+a transaction."""
+
+LEFT_AFTER_TTLS = 2
+"""A shard that is free for so many leases' time is left: whoever it is for does not take it."""
 
 
 class Lease(NamedTuple):
-    """A shard that is ours, under a fence, until `ends_s` of the monotonic clock; to be renewed from `renew_s` on."""
+    """A shard that is ours, under a fence, until `ends_s` of the monotonic clock."""
 
     fence: str
-    renew_s: float
     ends_s: float
 
 
 class Leases:
-    """The shards that this process serves. Not safe for several tasks at once: one job ticks."""
+    """The shards that this process serves. Not safe for several tasks at once: one job ticks.
+
+    A lease is held, or being handed over (its last round is still under way), or to be released.
+    """
 
     def __init__(
         self,
@@ -63,30 +69,37 @@ class Leases:
         """
         self._locks = locks
         self._mint = mint
-        self._shards = tuple(shards)
-        self._namespace = namespace
+        self._names = {shard: f"{namespace}:lease:shard:{shard}" for shard in shards}
         self._owner = owner
         self._clock = clock
         self._log = log
-        self._orphans = set(self._shards) if predecessor else set()
         self._predecessor = predecessor
         self._ttl_s = ttl_s
+        self._renew_due_s = clock.monotonic_s()
         self._held: dict[int, Lease] = {}
+        self._leaving: dict[int, Lease] = {}
         self._to_release: set[int] = set()
-        self._waiting: dict[int, str | None] = {}
+        self._free_since_s: dict[int, float] = {}
+        self._above_share: set[int] = set()
+        self._share: int | None = None
+        self._waiting: dict[int, str] = {}
 
     def fences(self) -> dict[int, str]:
-        """Return the shards that are ours now, each with its fence."""
+        """Return the shards that are ours to serve now, each with its fence."""
         now_s = self._clock.monotonic_s()
         return {shard: lease.fence for shard, lease in self._held.items() if now_s < lease.ends_s}
 
     def holds(self, shard: int, fence: str) -> bool:
-        """Tell whether a shard is ours now, still under this fence."""
+        """Tell whether a shard is ours to serve now, still under this fence."""
         lease = self._held.get(shard)
         return lease is not None and lease.fence == fence and self._clock.monotonic_s() < lease.ends_s
 
-    async def tick(self) -> int:
-        """Renew what is due, and ask for what is not ours. Returns how many shards came or went.
+    async def tick(self, share: int | None) -> int:
+        """Renew what is due, hand over what is above our share, and ask for what is below it.
+
+        `share` is how many shards we may hold; None: we are not known to be living, so all are handed over. A shard
+        that nobody has taken for two leases' time is anyone's, also above the share. Returns how many shards came or
+        went.
 
         What was given back is not asked for again in the same tick: another has the fence, and may want the lease.
         Raises UnreachableError where the leases cannot be asked, and what `mint` raises. A lease that could not be
@@ -94,12 +107,33 @@ class Leases:
         """
         changes = self._drop_ended()
         given_back = await self._release()
-        for shard in self._shards:
-            if shard in self._held:
-                changes += await self._renew(shard)
-            if shard not in self._held and shard not in self._to_release | given_back:
-                changes += await self._acquire(shard)
+        holders = await self._look()
+        changes += await self._renew(holders)
+        changes += self._hand_over(share)
+        free = self._free(holders, given_back)
+        if share is None:
+            self._free_since_s.clear()
+            return changes
+        for shard in free:
+            is_left = self._clock.monotonic_s() >= self._free_since_s[shard] + LEFT_AFTER_TTLS * self._ttl_s
+            if is_left or len(self._held) + len(self._leaving) < share:
+                changes += await self._acquire(shard, above_share=is_left and len(self._held) >= share)
+        if len(self._held) < share:
+            self._note_waiting(holders)
         return changes
+
+    async def ended(self, shard: int, fence: str) -> None:
+        """Note that a shard which was being handed over is not served any more; its lease ends, for whoever is next.
+
+        Where the locks cannot be asked, a tick does it, or the lease's time.
+        """
+        lease = self._leaving.get(shard)
+        if lease is None or lease.fence != fence:
+            return
+        del self._leaving[shard]
+        self._to_release.add(shard)
+        with contextlib.suppress(UnreachableError):
+            await self._release()
 
     def fence_lost(self, shard: int, fence: str) -> None:
         """Note that another holder has replaced this fence. The shard is not ours any more; a tick ends the lease.
@@ -114,14 +148,32 @@ class Leases:
 
     async def release_all(self) -> None:
         """End all our leases: the process stops. Raises UnreachableError; then they end by their time."""
-        self._to_release |= set(self._held)
+        self._to_release |= self._held.keys() | self._leaving.keys()
         self._held.clear()
+        self._leaving.clear()
         await self._release()
+
+    async def _look(self) -> dict[int, str | None]:
+        """Ask who holds each shard. What is not looked at is not known to be free."""
+        try:
+            owners = await self._locks.holders(list(self._names.values()))
+        except UnreachableError:
+            self._free_since_s.clear()
+            raise
+        holders = {shard: owners[name] for shard, name in self._names.items()}
+        if self._predecessor:
+            for shard, holder in holders.items():
+                if holder == self._predecessor:
+                    if await self._locks.release(self._names[shard], self._predecessor):
+                        self._log.info("lease.inherited", shard=shard)
+                    holders[shard] = None
+            self._predecessor = ""
+        return holders
 
     async def _release(self) -> set[int]:
         given_back = set(self._to_release)
         for shard in sorted(given_back):
-            if await self._locks.release(self._name(shard), self._owner):
+            if await self._locks.release(self._names[shard], self._owner):
                 self._log.info("lease.released", shard=shard)
             self._to_release.discard(shard)
         return given_back
@@ -130,33 +182,65 @@ class Leases:
         now_s = self._clock.monotonic_s()
         ended = [shard for shard, lease in self._held.items() if now_s >= lease.ends_s]
         for shard in ended:
-            del self._held[shard]
-            self._log.warning("lease.ended", shard=shard, reason="it was not renewed in time")
+            self._drop(shard, "lease.ended", "it was not renewed in time")
         return len(ended)
 
-    async def _renew(self, shard: int) -> int:
-        lease, sent_s = self._held[shard], self._clock.monotonic_s()
-        if sent_s < lease.renew_s:
-            return 0
-        renewed = await self._locks.renew(self._name(shard), self._owner, self._ttl_s)
-        if self._held.get(shard) != lease:
-            # Its fence was lost meanwhile.
-            return 1
-        if renewed:
-            self._held[shard] = self._lease(lease.fence, sent_s)
-            return 0
-        del self._held[shard]
-        self._log.warning("lease.lost", shard=shard, reason="it is no longer ours")
-        return 1
+    async def _renew(self, holders: dict[int, str | None]) -> int:
+        """Renew all leases together, so that they end with our presence, if they end. Returns how many are lost.
 
-    async def _acquire(self, shard: int) -> int:
-        name = self._name(shard)
-        if shard in self._orphans:
-            if await self._locks.release(name, self._predecessor):
-                self._log.info("lease.inherited", shard=shard)
-            self._orphans.discard(shard)
+        One that the locks forgot, as when they were restarted empty, is taken back at once where nobody was quicker:
+        the fence tells whether somebody was meanwhile.
+        """
+        due_s = self._clock.monotonic_s()
+        is_due = due_s >= self._renew_due_s
+        lost = 0
+        for shard, lease in list(self._held.items()):
+            if not is_due and holders[shard] == self._owner:
+                continue
+            sent_s = self._clock.monotonic_s()
+            renewed = await self._locks.acquire(self._names[shard], self._owner, self._ttl_s)
+            if self._held.get(shard) != lease:
+                # Its fence was lost meanwhile.
+                lost += 1
+            elif renewed:
+                self._held[shard] = Lease(lease.fence, sent_s + self._ttl_s)
+            else:
+                self._drop(shard, "lease.lost", "it is no longer ours")
+                lost += 1
+        if is_due:
+            self._renew_due_s = due_s + self._ttl_s / 3
+        return lost
+
+    def _drop(self, shard: int, event: str, reason: str) -> None:
+        del self._held[shard]
+        self._above_share.discard(shard)
+        self._log.warning(event, shard=shard, reason=reason)
+
+    def _hand_over(self, share: int | None) -> int:
+        """Let go of what is above our share, but not of what nobody else would take, until the shares change."""
+        if share != self._share:
+            self._share = share
+            self._above_share.clear()
+        ours = sorted(self._held.keys() - self._above_share)
+        excess = ours[share or 0 :]
+        for shard in excess:
+            self._leaving[shard] = self._held.pop(shard)
+            self._log.info("lease.handed_over", shard=shard, share=share)
+        return len(excess)
+
+    def _free(self, holders: dict[int, str | None], given_back: set[int]) -> list[int]:
+        """Return the shards that may be asked for, and keep since when each is free."""
+        now_s = self._clock.monotonic_s()
+        # A lease of our own that we do not know of was asked for, and the answer was lost.
+        free = [shard for shard, holder in holders.items() if holder in {None, self._owner}]
+        taken = self._held.keys() | self._leaving.keys() | self._to_release | given_back
+        free = [shard for shard in free if shard not in taken]
+        self._free_since_s = {shard: self._free_since_s.get(shard, now_s) for shard in free}
+        return free
+
+    async def _acquire(self, shard: int, *, above_share: bool) -> int:
+        name = self._names[shard]
         if not await self._locks.acquire(name, self._owner, self._ttl_s):
-            await self._note_waiting(shard)
             return 0
         try:
             fence = await self._mint(shard)
@@ -170,20 +254,16 @@ class Leases:
         if not await self._locks.renew(name, self._owner, self._ttl_s):
             self._log.warning("lease.lost", shard=shard, reason="it ended while the fence was minted")
             return 0
-        self._held[shard] = self._lease(fence, sent_s)
+        self._held[shard] = Lease(fence, sent_s + self._ttl_s)
+        if above_share:
+            self._above_share.add(shard)
         self._waiting.pop(shard, None)
         self._log.info("lease.acquired", shard=shard, ttl_s=self._ttl_s)
         return 1
 
-    async def _note_waiting(self, shard: int) -> None:
-        name = self._name(shard)
-        holder = (await self._locks.holders([name]))[name]
-        if shard not in self._waiting or self._waiting[shard] != holder:
-            self._waiting[shard] = holder
-            self._log.info("lease.waiting", shard=shard, holder=holder)
-
-    def _lease(self, fence: str, sent_s: float) -> Lease:
-        return Lease(fence, sent_s + self._ttl_s / 3, sent_s + self._ttl_s)
-
-    def _name(self, shard: int) -> str:
-        return f"{self._namespace}:lease:shard:{shard}"
+    def _note_waiting(self, holders: dict[int, str | None]) -> None:
+        """Say whom we wait for, once."""
+        for shard, holder in holders.items():
+            if holder not in {None, self._owner} and self._waiting.get(shard) != holder:
+                self._waiting[shard] = str(holder)
+                self._log.info("lease.waiting", shard=shard, holder=holder)

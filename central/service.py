@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections import Counter
 from contextlib import suppress
 from functools import partial
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from central.database import describe, writing
 from central.fence import FenceLostError, mint
 from central.latency import Latencies
-from central.leases import Leases
+from central.leases import LEASE_TTL_S, Leases
+from central.presence import Presence
 from central.shard_server import ShardServer
 from central.shards import slots_of
 from central.subscriber import Subscriber
+from invctl import __version__
 from invctl.clock import format_time
-from invctl.errors import UnreachableError
+from invctl.errors import InventoryError, RefusedError, UnreachableError
 from invctl.runtime.jobs import Jobs
 from invctl.runtime.status import write_status
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from invctl.clock import Clock
     from invctl.locks.contract import LockManager
 
-LEASES_EVERY_S = 0.5
+LEASES_EVERY_S = 0.25
 UPKEEP_EVERY_S = 1.0
 STATUS_EVERY_S = 1.0
 RELEASE_S = 0.5
@@ -82,6 +85,7 @@ class Service:
         clock: Clock,
         chance: Random,
         log: FilteringBoundLogger,
+        lease_ttl_s: float = LEASE_TTL_S,
     ) -> None:
         """Prepare; `run` begins.
 
@@ -99,6 +103,7 @@ class Service:
             clock: the machine's.
             chance: draws fences and tokens, and spreads attempts.
             log: told of everything.
+            lease_ttl_s: for how long a lease lasts, and this central is counted as living, unless it is renewed.
 
         """
         self._engine = engine
@@ -125,10 +130,27 @@ class Service:
             clock=clock,
             log=log,
             predecessor=predecessor,
+            ttl_s=lease_ttl_s,
         )
+        self._presence = Presence(
+            engine,
+            shards=shards,
+            holder=owner,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            ttl_s=lease_ttl_s,
+            clock=clock,
+            log=log,
+            predecessor=predecessor,
+        )
+        self._refusal: RefusedError | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set. Raises RefusedError where the database is damaged, in a group."""
+        """Serve until `stop` is set.
+
+        Raises RefusedError, maybe in a group, where the database is damaged, or was upgraded for a newer program.
+        """
         self._log.info(
             "central.started",
             pid=os.getpid(),
@@ -140,15 +162,17 @@ class Service:
         try:
             async with asyncio.TaskGroup() as group:
                 jobs = Jobs(self._log, clock=self._clock)
-                jobs.add("leases", LEASES_EVERY_S, partial(self._follow_leases, group))
+                jobs.add("leases", LEASES_EVERY_S, partial(self._follow_leases, group, stop))
                 jobs.add("upkeep", UPKEEP_EVERY_S, self._upkeep)
                 jobs.add("status", STATUS_EVERY_S, self._write_status)
                 await jobs.run(stop)
                 for _, subscriber in self._subscribers.values():
                     subscriber.stop()
         finally:
-            await self._end_leases()
+            await self._leave()
             self._log.info("central.stopped")
+        if self._refusal:
+            raise self._refusal
 
     async def _mint(self, shard: int) -> str:
         return await asyncio.to_thread(self._mint_now, shard)
@@ -159,10 +183,24 @@ class Service:
             connection.commit()
         return fence
 
-    async def _follow_leases(self, group: asyncio.TaskGroup) -> int:
-        """Let exactly those shards be served that are ours."""
+    async def _follow_leases(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> int:
+        """Hold our share of the shards, and let exactly those be served that are ours.
+
+        The locks are asked before we are seen: so nobody counts on a central that cannot hold a lease.
+        """
         try:
-            return await self._leases.tick()
+            changes = await self._tick_leases(group)
+            if await self._presence.tick(self._leases.fences()):
+                changes += await self._tick_leases(group)
+        except RefusedError as error:
+            self._refusal = error
+            stop.set()
+            return 0
+        return changes
+
+    async def _tick_leases(self, group: asyncio.TaskGroup) -> int:
+        try:
+            return await self._leases.tick(self._presence.share())
         finally:
             fences = self._leases.fences()
             for shard, (fence, subscriber) in list(self._subscribers.items()):
@@ -204,6 +242,8 @@ class Service:
             self._leases.fence_lost(shard, fence)
         finally:
             self._ended_counts += subscriber.all_counts
+        # Whoever the shard is handed over to takes it now: the last round is committed, and answered.
+        await self._leases.ended(shard, fence)
 
     async def _upkeep(self) -> int:
         done = 0
@@ -227,14 +267,20 @@ class Service:
             "connected": self._watch.connected,
             "namespace": self._namespace,
             "shards": sorted(self._subscribers),
+            "share": self._presence.share(),
+            "centrals": self._presence.living,
             "latency_ms": self._latencies.quantiles(),
             "counts": dict(sorted(counts.items())),
         }
         write_status(self._status_path, status)
         return 1
 
-    async def _end_leases(self) -> None:
-        # Where the broker is gone they end by their time.
+    async def _leave(self) -> None:
+        """Be gone for the others, who then share what was ours, and end our leases, so that they can."""
+        # Where database or broker are gone, both end by their time.
+        with suppress(TimeoutError, InventoryError):
+            async with asyncio.timeout(RELEASE_S):
+                await asyncio.to_thread(self._presence.end)
         with suppress(TimeoutError, UnreachableError):
             async with asyncio.timeout(RELEASE_S):
                 await self._leases.release_all()

@@ -10,10 +10,12 @@ Central's folder (its home) holds everything that is its own:
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from central.leases import LEASE_TTL_S
 from invctl.errors import InvalidValueError
 from invctl.settings import NAMESPACE, REDIS_URL, read_config
 from invctl.sync.channels import check_namespace
@@ -28,16 +30,23 @@ LOCK_FILE = f"{RUN}/invcentral.lock"
 STATUS_FILE = f"{RUN}/invcentral.json"
 HOME_VARIABLE = "INVCENTRAL_HOME"
 DATABASE_VARIABLE = "INVCENTRAL_DATABASE_URL"
+LEASE_TTL_VARIABLE = "INVCENTRAL_LEASE_TTL_S"
+LEASE_TTL_MIN_S = 2.0
+LEASE_TTL_MAX_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class CentralSettings:
-    """How a central is to run. Both URLs may hold a password, so neither is shown when this is."""
+    """How a central is to run. Both URLs may hold a password, so neither is shown when this is.
+
+    `lease_ttl_s` is how long a central that was killed keeps its shards from the others.
+    """
 
     home: Path
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
     namespace: str
+    lease_ttl_s: float = LEASE_TTL_S
 
 
 def home_of(flag: str | None, environ: Mapping[str, str]) -> Path:
@@ -65,6 +74,7 @@ def load(
         namespace=check_namespace(
             namespace or environ.get("INVCTL_NAMESPACE") or _text(file, home, "namespace") or NAMESPACE
         ),
+        lease_ttl_s=_lease_ttl_s(environ.get(LEASE_TTL_VARIABLE) or file.get("lease_ttl_s", LEASE_TTL_S)),
     )
 
 
@@ -82,6 +92,7 @@ def config_text(home: Path, *, database_url: str | None) -> str:
             _entry("database_url", database_url, default_database_url(home)),
             _entry("redis_url", None, REDIS_URL),
             _entry("namespace", None, NAMESPACE),
+            f"# lease_ttl_s = {LEASE_TTL_S}",
             "",
         ]
     )
@@ -97,3 +108,16 @@ def _text(file: dict[str, Any], home: Path, name: str) -> str:
     if not isinstance(value, str):
         raise InvalidValueError(f"{name} in {home / CONFIG_FILE} is not text", hint=f'write it as {name} = "..."')
     return value
+
+
+def _lease_ttl_s(value: object) -> float:
+    try:
+        seconds = float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:
+        seconds = math.nan
+    if not LEASE_TTL_MIN_S <= seconds <= LEASE_TTL_MAX_S:
+        raise InvalidValueError(
+            f"{value!r} is not how long a lease may last",
+            hint=f"{LEASE_TTL_VARIABLE}, or lease_ttl_s in {CONFIG_FILE}: {LEASE_TTL_MIN_S:g} to {LEASE_TTL_MAX_S:g} s",
+        )
+    return seconds

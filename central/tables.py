@@ -87,6 +87,27 @@ class Shard(CentralTable, table=True):
     position: int = Field(default=0, sa_type=BIG_INTEGER)
 
 
+class Central(CentralTable, table=True):
+    """A central that is at work, or was: written by itself, while both this database and the locks answer it.
+
+    It is living from `seen_us` until `until_us`. `shards` are those that it serves, as a list in JSON; `metrics` is
+    where it can be asked about itself, if anywhere.
+    """
+
+    __tablename__ = "centrals"
+    __table_args__ = (BY_KEY,)
+
+    holder: str = Field(primary_key=True, sa_type=Text)
+    host: str = Field(sa_type=Text)
+    pid: int = Field(sa_type=BIG_INTEGER)
+    version: str = Field(sa_type=Text)
+    since_us: int = Field(sa_type=BIG_INTEGER)
+    seen_us: int = Field(sa_type=BIG_INTEGER)
+    until_us: int = Field(sa_type=BIG_INTEGER)
+    shards: str = Field(sa_type=Text)
+    metrics: str | None = Field(default=None, sa_type=Text)
+
+
 class Store(CentralTable, table=True):
     """A store that was heard of, or admitted before it spoke. `first_hash` is its ledger's identity."""
 
@@ -241,6 +262,7 @@ class Suspect(CentralTable, table=True):
 
 meta = Meta.__table__
 shards = Shard.__table__
+centrals = Central.__table__
 stores = Store.__table__
 cursors = Cursor.__table__
 archive = ArchivedEvent.__table__

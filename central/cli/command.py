@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from central.database import open_database, reading
+from central.database import IDLE_IN_TRANSACTION_S, open_database, reading
 from central.migrations import require_current
 from central.settings import DATABASE_FILE, HOME_VARIABLE, default_database_url, home_of, load
 from invctl.clock import SystemClock
@@ -62,9 +62,9 @@ def settings(ctx: Context, *, redis_url: str | None = None, namespace: str | Non
 
 
 @contextmanager
-def opened(url: str, *, create: bool = False) -> Iterator[Engine]:
-    """Open a database, and close it."""
-    engine = open_database(url, clock=SystemClock(), create=create)
+def opened(url: str, *, create: bool = False, idle_in_transaction_s: float = IDLE_IN_TRANSACTION_S) -> Iterator[Engine]:
+    """Open a database as `open_database` does, and close it."""
+    engine = open_database(url, clock=SystemClock(), create=create, idle_in_transaction_s=idle_in_transaction_s)
     try:
         yield engine
     finally:

@@ -47,7 +47,9 @@ def run(
     chosen = settings(ctx, redis_url=redis_url, namespace=namespace)
     chance, clock = random.SystemRandom(), SystemClock()
     owner = f"{socket.gethostname()}:{os.getpid()}:{chance.getrandbits(32):08x}"
-    with Home(chosen.home, owner) as held, opened(chosen.database_url) as engine:
+    # A holder that stands still inside a transaction is cut off well before its lease ends.
+    idle_s = chosen.lease_ttl_s / 2
+    with Home(chosen.home, owner) as held, opened(chosen.database_url, idle_in_transaction_s=idle_s) as engine:
         require_current(engine)
         with reading(engine) as connection:
             shards = shard_count(connection)
@@ -69,6 +71,7 @@ def run(
             clock=clock,
             chance=chance,
             log=log,
+            lease_ttl_s=chosen.lease_ttl_s,
         )
 
         async def serve(stop: asyncio.Event) -> None:

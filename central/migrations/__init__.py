@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, MetaData, Table, Text, inspect, select
+from sqlalchemy import Column, MetaData, Table, Text, inspect, select, update
 
+from central import tables
 from central.database import describe, lock_setup, reading, writing
 from invctl.errors import NotFoundError, RefusedError, WrongStateError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 # Every revision in versions/, oldest first.
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 
 FOLDER = Path(__file__).parent
 # Alembic's own table; its name and its column are fixed.
@@ -27,7 +28,9 @@ _version = Table("alembic_version", MetaData(), Column("version_num", Text))
 def migrate(engine: Engine) -> None:
     """Bring the schema up to this program's, in one transaction. Done already, it does nothing.
 
-    Raises RefusedError where the database is newer than the program.
+    An upgrade takes every fence away: a central of the older program that runs meanwhile commits nothing more, asks
+    for a new fence, and is told by `refuse_newer` that it is outdated. Raises RefusedError where the database is
+    newer than the program.
     """
     from alembic import command  # noqa: PLC0415 - see above
     from alembic.config import Config  # noqa: PLC0415
@@ -37,9 +40,13 @@ def migrate(engine: Engine) -> None:
     config.set_main_option("path_separator", "os")
     with writing(engine) as connection:
         lock_setup(connection)
-        _refuse_newer(_revision(connection), engine)
+        before = _revision(connection)
+        _refuse(before, engine)
+        if before == REVISIONS[-1]:
+            return
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        connection.execute(update(tables.shards).values(fence=None))
         connection.commit()
 
 
@@ -52,12 +59,17 @@ def require_current(engine: Engine) -> None:
         revision = _revision(connection)
     if revision is None:
         raise NotFoundError(f"{describe(engine)} is no database of invcentral yet", hint="run: invcentral init")
-    _refuse_newer(revision, engine)
+    _refuse(revision, engine)
     if revision != REVISIONS[-1]:
         raise WrongStateError(
             f"{describe(engine)} has an older schema ({revision}; this program needs {REVISIONS[-1]})",
-            hint="stop every invcentral, make a backup, and run: invcentral init",
+            hint="make a backup, and run: invcentral init",
         )
+
+
+def refuse_newer(connection: Connection) -> None:
+    """Raise RefusedError where the database was meanwhile upgraded for a newer program, in the caller's transaction."""
+    _refuse(_revision(connection), connection.engine)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -66,7 +78,7 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(select(_version.c.version_num)).scalar()
 
 
-def _refuse_newer(revision: str | None, engine: Engine) -> None:
+def _refuse(revision: str | None, engine: Engine) -> None:
     if revision is not None and revision not in REVISIONS:
         raise RefusedError(
             f"{describe(engine)} was made by a newer invcentral (its schema is {revision})",

@@ -250,13 +250,13 @@ async def test_a_central_that_was_paused_past_its_lease_commits_nothing_more(
             log=structlog.get_logger(),
         )
     store = Store("downtown", clock=clock)
-    assert await centrals["paused"].tick() == 1
+    assert await centrals["paused"].tick(1) == 1
     paused = serving(engine, centrals["paused"].fences()[0], clock=clock)
     paused.open()
     store.hear(paused.round(store.says()))
     in_its_hands = store.says()
     clock.advance(LEASE_TTL_S)
-    assert await centrals["other"].tick() == 1
+    assert await centrals["other"].tick(1) == 1
     with pytest.raises(FenceLostError):
         paused.round(in_its_hands)
     assert archived(engine, "downtown") == []
@@ -266,7 +266,7 @@ async def test_a_central_that_was_paused_past_its_lease_commits_nothing_more(
     clock.advance(3.0)
     store.talk(other)
     assert archived(engine, "downtown") == store.bodies
-    assert await centrals["paused"].tick() == 1
+    assert await centrals["paused"].tick(1) == 1
     assert centrals["paused"].fences() == {}
 
 
