@@ -8,7 +8,8 @@ import secrets
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
+from functools import partial
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,9 +22,11 @@ from scripts.chain.broker import start_broker
 from scripts.chain.catalogue import catalogue
 from scripts.chain.command import run_script
 from scripts.chain.folder import ChainFolder
+from scripts.chain.kills import WHAT_TO_KILL, Killer, ours_to_kill, told_seed
+from scripts.chain.leftovers import clear_and_tell
 from scripts.chain.runner import ROOT, ChainRunner
 from scripts.chain.verdict import ask_for_proof, holds, print_proof
-from scripts.chain.workspace import Workspace, clear_leftovers
+from scripts.chain.workspace import Workspace
 from scripts.seed import seed_store
 
 if TYPE_CHECKING:
@@ -31,10 +34,12 @@ if TYPE_CHECKING:
 
     from invctl.console.output import Output
     from scripts.chain.broker import Broker
-    from scripts.chain.processes import Child
 
 RATE_EACH = 9.0
+CLERK = "clerk"
+TICK_S = 0.05
 LOOK_EVERY_S = 0.25
+LATEST_KEPT = 3
 CLERKS_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 60.0
 
@@ -49,8 +54,12 @@ class Demo:
         self._broker = broker
         self.chain = ChainFolder(workspace.path)
         self.homes = [self._seeded(number) for number in range(3)]
-        self.runner = ChainRunner(self.chain, workspace.processes, broker, f"demo-{secrets.token_hex(4)}")
-        self._clerks: list[Child] = []
+        self.latest: deque[str] = deque(maxlen=LATEST_KEPT)
+        self.runner = ChainRunner(self.chain, workspace.processes, broker, f"demo-{secrets.token_hex(4)}", say=self.say)
+        self.killer = Killer(self.runner.supervisor, (), 0)
+        self._began_s = time.monotonic()
+        # On a screen of its own, talk would be overwritten at once.
+        self.screened = False
 
     def start(self) -> None:
         """Start head office, the daemons and the clerks."""
@@ -59,33 +68,40 @@ class Demo:
             self.runner.start_courier(home.name, [home])
         self.runner.wait_for_links()
         for number, home in enumerate(self.homes):
-            self._clerks.append(
-                self._workspace.processes.start(
-                    [
-                        sys.executable,
-                        "-P",
-                        "-m",
-                        "scripts.chain.clerks",
-                        str(home),
-                        "--rate",
-                        str(RATE_EACH),
-                        "--seed",
-                        str(number),
-                    ],
-                    name=f"clerk-{home.name}",
-                    env=self.runner.environ,
-                )
-            )
+            command = [sys.executable, "-P", "-m", "scripts.chain.clerks", str(home)]
+            command += [str(self.chain.journal(home.name)), "--rate", str(RATE_EACH), "--seed", str(number)]
+            name = f"clerk-{home.name}"
+            start = partial(self._workspace.processes.start, command, name=name, env=self.runner.environ)
+            self.runner.supervisor.add(name, CLERK, start)
+        self._began_s = time.monotonic()
+
+    def kill(self, kinds: frozenset[str], seed: int) -> None:
+        """Kill processes of these kinds from now on."""
+        self.killer = Killer(self.runner.supervisor, kinds, seed)
+
+    def say(self, what: str) -> None:
+        """Tell what happened to a process: on the screen where there is one, else on stderr."""
+        elapsed_s = int(time.monotonic() - self._began_s)
+        self.latest.append(f"{elapsed_s // 60:02d}:{elapsed_s % 60:02d} {what}")
+        if not self.screened:
+            self._out.talk(self.latest[-1])
+
+    def tick(self) -> None:
+        """Kill what is due, and start again what has died. Raises InventoryError where that is of no use."""
+        self.killer.tick()
+        self.runner.supervisor.tick()
 
     def end(self, ran_s: float) -> None:
         """Let the clerks go home and everything arrive, and say what was done in `ran_s` seconds."""
-        for clerk in self._clerks:
+        names = [ward.name for ward in self.runner.supervisor.wards if ward.kind == CLERK]
+        clerks = [self.runner.supervisor.release(name) for name in names]
+        for clerk in clerks:
             clerk.ask_to_end()
-        for clerk in self._clerks:
+        for clerk in clerks:
             clerk.stop(CLERKS_TIMEOUT_S)
         self.runner.drain(DRAIN_TIMEOUT_S)
         outcomes: Counter[str] = Counter()
-        for clerk in self._clerks:
+        for clerk in clerks:
             said = clerk.log_tail(1)
             if not said.startswith("{"):
                 raise InventoryError(f"{clerk.name} did not go home in order: {clerk.log_tail(3)}")
@@ -96,12 +112,6 @@ class Demo:
             f"clerks did {outcomes.total()} operations, {outcomes.total() / ran_s:.0f} a second, {processes} of them as"
             f" processes of invctl: {told}"
         )
-
-    def check(self) -> None:
-        """Raise InventoryError when a process ended by itself."""
-        ended = self.runner.ended() + [clerk.name for clerk in self._clerks if not clerk.alive()]
-        if ended:
-            raise InventoryError(f"{', '.join(ended)} ended by itself: {self.runner.last_words()}")
 
     def _seeded(self, number: int) -> Path:
         wanted = catalogue()[number]
@@ -119,24 +129,36 @@ def demo(
     picture: Annotated[
         Path | None, Option("--picture", metavar="FILE.svg", help="Save the last screen as a picture.")
     ] = None,
+    kill: Annotated[
+        frozenset[str] | None,
+        Option("--kill", click_type=WHAT_TO_KILL, help="Kill processes with -9, again and again; alone it means all."),
+    ] = None,
+    seed: Annotated[int | None, Option("--seed", help="What the moments of the kills are drawn from.")] = None,
     keep: Annotated[bool, Option("--keep", help="Keep the run's folder, with its databases and logs.")] = False,
 ) -> None:
     """Run three stores and head office on this machine, live, and prove that nothing was lost.
 
-    Example: scripts/demo --headless --seconds 10 -o json
+    A process that dies is started again; that is told.
+
+    For example:
+
+        scripts/demo --headless --seconds 10 -o json
+        scripts/demo --headless --seconds 20 --kill all
     """
     out = output(ctx)
     live = not headless and sys.stdout.isatty() and sys.stdin.isatty()
     if picture and not live:
         raise InvalidValueError("there is no screen to save", hint="--picture goes with a terminal, without --headless")
-    for left in clear_leftovers():
-        out.talk(f"cleared what a killed run left in {left.path}")
+    clear_and_tell(out)
     stop = _on_signals()
     with Workspace.create("demo", keep=keep) as workspace:
         broker = start_broker(workspace.processes, workspace.path, os.environ, out.talk)
         out.talk(f"broker: {broker.description}")
+        kinds = ours_to_kill(kill, broker, out.talk)
         run = Demo(workspace, out, broker)
         run.start()
+        if kinds:
+            run.kill(kinds, told_seed(seed, out.talk))
         since_us, began_s = SystemClock().now_us(), time.monotonic()
         until_s = began_s + (seconds or (float("inf") if live else 10.0))
         if live:
@@ -147,7 +169,12 @@ def demo(
         out.talk("clerks go home; everything drains ...")
         run.end(ran_s)
         proof = ask_for_proof(
-            run.chain, run.runner.environ, since_us=since_us, broker=broker.description, seconds=ran_s
+            run.chain,
+            run.runner.environ,
+            since_us=since_us,
+            broker=broker.description,
+            seconds=ran_s,
+            kills=run.killer.counts,
         )
         print_proof(out, proof)
         if keep:
@@ -170,8 +197,8 @@ def _on_signals() -> Callable[[], bool]:
 
 def _wait(run: Demo, stop: Callable[[], bool], until_s: float) -> None:
     while not stop() and time.monotonic() < until_s:
-        run.check()
-        time.sleep(LOOK_EVERY_S)
+        run.tick()
+        time.sleep(TICK_S)
 
 
 def _watch(run: Demo, broker: Broker, stop: Callable[[], bool], until_s: float, picture: Path | None) -> None:
@@ -180,15 +207,19 @@ def _watch(run: Demo, broker: Broker, stop: Callable[[], bool], until_s: float, 
 
     began_s = time.monotonic()
     watch = Watch(run.homes, run.chain.central_database)
+    run.screened = True
     with Screen(f"invctl demo, over {broker.description}", _hints(run, broker)) as screen:
-        while not stop() and time.monotonic() < until_s:
-            run.check()
-            watch.look()
-            screen.show(time.monotonic() - began_s, watch.stores, watch.latest)
-            if screen.ended(LOOK_EVERY_S):
-                break
+        ended, look_at_s = False, began_s
+        while not (ended or stop()) and time.monotonic() < until_s:
+            run.tick()
+            if time.monotonic() >= look_at_s:
+                look_at_s = time.monotonic() + LOOK_EVERY_S
+                watch.look()
+                screen.show(time.monotonic() - began_s, watch.stores, watch.latest, run.killer.counts, run.latest)
+            ended = screen.ended(TICK_S)
         if picture:
             screen.save(picture)
+    run.screened = False
     watch.close()
 
 

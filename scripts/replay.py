@@ -1,10 +1,11 @@
-"""Trade a day of a real grocery chain through ledgers, daemons, broker and head office, and prove it."""
+"""Trade days of a real grocery chain through ledgers, daemons, broker and head office, and prove it."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import time
+from contextlib import ExitStack
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,64 +17,163 @@ from invctl.console.options import Parsed
 from invctl.errors import InvalidValueError
 from invctl.ledger import reservations, seeding
 from invctl.ledger.ledger import Ledger
+from invctl.ledger.writing import Origin
 from scripts.chain.broker import start_broker
 from scripts.chain.command import run_script
 from scripts.chain.folder import ChainFolder
-from scripts.chain.groceries import product_names, trading_day
+from scripts.chain.groceries import Span, parse_store, product_names, trade_of
+from scripts.chain.journal import Journal
+from scripts.chain.kills import WHAT_TO_KILL, Killer, ours_to_kill, told_seed
+from scripts.chain.leftovers import clear_and_tell
 from scripts.chain.runner import ChainRunner
+from scripts.chain.schema import schema_of_its_own
 from scripts.chain.verdict import ask_for_proof, holds, print_proof
-from scripts.chain.workspace import Workspace, clear_leftovers
+from scripts.chain.workspace import Workspace
 
 if TYPE_CHECKING:
     from invctl.console.output import Output
-    from scripts.chain.groceries import TradingDay
+    from scripts.chain.groceries import Trade
 
+DEFAULT_DAY = Span(date(2017, 12, 23), date(2017, 12, 23))
 DRAIN_TIMEOUT_S = 120.0
 SHOW_EVERY = 20
+CENTRALS_MAX = 8
+SHARDS_MAX = 64
+LOOK_EVERY_S = 0.02
+UNDER_FIRE_S = 10.0
+"""How long trade under kills takes at least: they need time to fall into. With several centrals, twice as long."""
 
 
-def _parse_day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidValueError(f"{text!r} is not a day", hint="write it as 2017-12-23") from None
+class Run:
+    """One run under way: its daemons, and who kills them."""
+
+    def __init__(self, runner: ChainRunner, killer: Killer, lasts_s: float) -> None:
+        """Trade is to be spread over `lasts_s` seconds, or goes as fast as it can (0)."""
+        self.runner = runner
+        self.killer = killer
+        self.lasts_s = lasts_s
+
+    def trade(self, ledgers: dict[str, Ledger], trade: Trade, chain: ChainFolder, out: Output) -> None:
+        """Reserve and confirm each basket, in their order, and note what was accepted."""
+        began_s, count = time.monotonic(), len(trade.baskets)
+        with out.progress("trading", total=count) as bar, ExitStack() as open_:
+            journals = {store: open_.enter_context(Journal(chain.journal(store))) for store in ledgers}
+            for number, basket in enumerate(trade.baskets, 1):
+                ledger, told = ledgers[basket.store], journals[basket.store]
+                opening, ending = (Origin(request_id=f"{basket.basket}-{step}") for step in ("reserve", "confirm"))
+                opened = reservations.reserve(ledger, basket.lines, order=basket.basket, origin=opening)
+                told.note(opening.request_id)
+                reservations.confirm(ledger, opened.event.subject, origin=ending)
+                told.note(ending.request_id)
+                self._wait_until(began_s + self.lasts_s * number / count)
+                if number % SHOW_EVERY == 0 or number == count:
+                    bar.update(number)
+
+    def drain(self, out: Output) -> None:
+        """Let everything arrive, and stop the daemons. Nothing is killed any more."""
+        total = self.runner.pending()
+        with out.progress("draining", total=total) as bar:
+            self.runner.drain(DRAIN_TIMEOUT_S, on_pending=lambda pending: bar.update(max(total - pending, 0)))
+
+    def _wait_until(self, moment_s: float) -> None:
+        """Look after the daemons, at least once, until the moment has come."""
+        while True:
+            self.killer.tick()
+            self.runner.supervisor.tick()
+            left_s = moment_s - time.monotonic()
+            if left_s <= 0:
+                return
+            time.sleep(min(left_s, LOOK_EVERY_S))
 
 
 def replay(
     ctx: Context,
-    day: Annotated[
-        date, Option("--day", click_type=Parsed("DAY", _parse_day), help="A day from 2017-01-01 to 2018-01-01.")
-    ] = date(2017, 12, 23),
+    days: Annotated[
+        list[Span] | None,
+        Option(
+            "--day",
+            click_type=Parsed("DAY", Span.parse),
+            help="A day from 2017-01-01 to 2018-01-01, or DAY..DAY; may be repeated. 2017-12-23 by default.",
+        ),
+    ] = None,
+    stores: Annotated[
+        list[str] | None,
+        Option("--store", click_type=Parsed("STORE", parse_store), help="This store alone; may be repeated."),
+    ] = None,
+    kill: Annotated[
+        frozenset[str] | None,
+        Option("--kill", click_type=WHAT_TO_KILL, help="Kill processes with -9 meanwhile; alone it means all."),
+    ] = None,
+    seed: Annotated[int | None, Option("--seed", help="What the moments of the kills are drawn from.")] = None,
+    central_url: Annotated[
+        str | None,
+        Option("--central-url", metavar="URL", help="Head office's PostgreSQL; the run has a schema of its own there."),
+    ] = None,
+    centrals: Annotated[
+        int, Option("--centrals", min=1, max=CENTRALS_MAX, help="How many serve; on SQLite the others stand by.")
+    ] = 1,
+    shards: Annotated[
+        int | None,
+        Option("--shards", min=1, max=SHARDS_MAX, help="Into how many the stores are divided, on PostgreSQL alone."),
+    ] = None,
     keep: Annotated[bool, Option("--keep", help="Keep the run's folder, with its databases and logs.")] = False,
 ) -> None:
     """Open the stores that sold on DAY with enough stock, trade the day as fast as it goes, and print the proof.
 
-    Example: scripts/replay --day 2017-12-23 -o json
+    With --kill, trade is spread over ten seconds at least, and what was killed is started again. Of several centrals,
+    a killed one stays away for longer than its lease each second time, so that another takes over.
+
+    For example:
+
+        scripts/replay --day 2017-12-23 -o json
+        scripts/replay --day 2017-12-20..2017-12-24 --store 330 --kill invcentral
+        scripts/replay --kill --central-url postgresql://postgres@localhost/test --centrals 2
     """
     out = output(ctx)
-    for left in clear_leftovers():
-        out.talk(f"cleared what a killed run left in {left.path}")
-    trade = trading_day(day)
-    with Workspace.create("replay", keep=keep) as workspace:
+    if shards and shards > 1 and not central_url:
+        raise InvalidValueError("SQLite has one shard", hint="name a PostgreSQL with --central-url")
+    clear_and_tell(out)
+    spans = days or [DEFAULT_DAY]
+    trade = trade_of(spans, stores or ())
+    with ExitStack() as held:
+        workspace = held.enter_context(Workspace.create("replay", keep=keep))
+        database_url = None
+        if central_url:
+            database_url = held.enter_context(schema_of_its_own(central_url, workspace.path, keep=keep, say=out.talk))
+            # Before the schema goes, whoever uses it.
+            held.callback(workspace.processes.stop_all)
         broker = start_broker(workspace.processes, workspace.path, os.environ, out.talk)
         out.talk(f"broker: {broker.description}")
+        kinds = ours_to_kill(kill, broker, out.talk)
         chain = ChainFolder(workspace.path)
         began_s = time.monotonic()
         ledgers = _open_stores(chain, trade, out)
-        runner = ChainRunner(chain, workspace.processes, broker, f"replay-{secrets.token_hex(4)}")
-        runner.start_central()
+        runner = ChainRunner(
+            chain,
+            workspace.processes,
+            broker,
+            f"replay-{secrets.token_hex(4)}",
+            database_url=database_url,
+            say=out.talk,
+        )
+        runner.start_central(centrals, shards or (centrals if central_url else 1))
         runner.start_courier("all", chain.homes())
         runner.wait_for_links()
         since_us = SystemClock().now_us()
-        _trade(ledgers, trade, out)
+        killer = Killer(runner.supervisor, kinds, told_seed(seed, out.talk) if kinds else 0)
+        run = Run(runner, killer, UNDER_FIRE_S * min(centrals, 2) if kinds else 0.0)
+        run.trade(ledgers, trade, chain, out)
         for ledger in ledgers.values():
             ledger.close()
-        _drain(runner, out)
+        run.drain(out)
         ran_s = time.monotonic() - began_s
-        proof = ask_for_proof(chain, runner.environ, since_us=since_us, broker=broker.description, seconds=ran_s)
+        proof = ask_for_proof(
+            chain, runner.environ, since_us=since_us, broker=broker.description, seconds=ran_s, kills=killer.counts
+        )
+        baskets = len(trade.baskets) + trade.baskets_skipped
         out.talk(
-            f"{day}: {len(trade.baskets) + trade.baskets_skipped} baskets of {len(ledgers)} stores; left out:"
-            f" {trade.lines_skipped} lines of quantity 0, and with them {trade.baskets_skipped} of the baskets"
+            f"{', '.join(map(str, spans))}: {baskets} baskets of {len(ledgers)} stores; left out: {trade.lines_skipped}"
+            f" lines of quantity 0, and with them {trade.baskets_skipped} of the baskets"
         )
         print_proof(out, proof)
         if keep:
@@ -81,7 +181,7 @@ def replay(
     raise Exit(0 if holds(proof) else 1)
 
 
-def _open_stores(chain: ChainFolder, trade: TradingDay, out: Output) -> dict[str, Ledger]:
+def _open_stores(chain: ChainFolder, trade: Trade, out: Output) -> dict[str, Ledger]:
     ledgers = {}
     demand = trade.demand()
     names = product_names({sku for wanted in demand.values() for sku in wanted})
@@ -95,22 +195,6 @@ def _open_stores(chain: ChainFolder, trade: TradingDay, out: Output) -> dict[str
             ledgers[store] = ledger
             bar.update(len(ledgers))
     return ledgers
-
-
-def _trade(ledgers: dict[str, Ledger], trade: TradingDay, out: Output) -> None:
-    with out.progress("trading", total=len(trade.baskets)) as bar:
-        for number, basket in enumerate(trade.baskets, 1):
-            ledger = ledgers[basket.store]
-            opened = reservations.reserve(ledger, basket.lines, order=basket.basket)
-            reservations.confirm(ledger, opened.event.subject)
-            if number % SHOW_EVERY == 0 or number == len(trade.baskets):
-                bar.update(number)
-
-
-def _drain(runner: ChainRunner, out: Output) -> None:
-    total = runner.pending()
-    with out.progress("draining", total=total) as bar:
-        runner.drain(DRAIN_TIMEOUT_S, on_pending=lambda pending: bar.update(max(total - pending, 0)))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from invctl.ledger import adjustments, reads, reservations
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.writing import Origin
 from scripts.chain.command import run_script
+from scripts.chain.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,20 +41,31 @@ class _Action(NamedTuple):
     """One thing to do: as arguments of `invctl`, and as a call of the ledger's API that returns a reservation's id."""
 
     arguments: list[str]
-    call: Callable[[Ledger], str | None]
+    call: Callable[[Ledger, Origin], str | None]
+
+
+class _Command(NamedTuple):
+    """A process of `invctl` that is under way, and the id of its request."""
+
+    process: subprocess.Popen[bytes]
+    request_id: str
 
 
 class Clerk:
-    """One clerk, who remembers the reservations that he opened."""
+    """One clerk, who remembers the reservations that he opened, and notes what he was told is done."""
 
-    def __init__(self, home: Path, chance: Random) -> None:
+    def __init__(self, home: Path, chance: Random, journal: Journal) -> None:
         """Look at what the store carries."""
         self._home = home
         self._chance = chance
+        self._journal = journal
+        # Another start of this process draws the same choices, and its requests are others.
+        self._start = secrets.token_hex(4)
+        self._requests = 0
         self._ledger = Ledger.open(home)
         self._skus = [row.sku for row in reads.stock(self._ledger)[0]]
         self._open: deque[str] = deque(maxlen=40)
-        self._commands: list[subprocess.Popen[bytes]] = []
+        self._commands: list[_Command] = []
         self.outcomes: Counter[str] = Counter()
         self._orders = 0
 
@@ -60,20 +73,12 @@ class Clerk:
         """Do the next thing, as a process or as a call."""
         action = self._choose()
         self._reap(wait=len(self._commands) >= AT_ONCE_MAX)
+        self._requests += 1
+        origin = Origin(self._chance.choice(_CLERKS), f"{self._start}-{self._requests}")
         if self._chance.random() < PROCESSES_SHARE:
-            command = [sys.executable, "-P", "-m", "invctl", *action.arguments, "-o", "json"]
-            self._commands.append(
-                subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env={**os.environ, "INVCTL_HOME": str(self._home), "INVCTL_CLERK": self._chance.choice(_CLERKS)},
-                )
-            )
-            self.outcomes["processes"] += 1
+            self._run(action, origin)
         else:
-            self._call(action)
+            self._call(action, origin)
 
     def finish(self) -> None:
         """Wait for what is under way."""
@@ -81,29 +86,45 @@ class Clerk:
             self._reap(wait=True)
         self._ledger.close()
 
-    def _call(self, action: _Action) -> None:
+    def _run(self, action: _Action, origin: Origin) -> None:
+        options = ["--request-id", origin.request_id, "-o", "json"]
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "invctl", *action.arguments, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "INVCTL_HOME": str(self._home), "INVCTL_CLERK": origin.clerk},
+        )
+        self._commands.append(_Command(process, origin.request_id))
+        self.outcomes["processes"] += 1
+
+    def _call(self, action: _Action, origin: Origin) -> None:
         try:
-            opened = action.call(self._ledger)
+            opened = action.call(self._ledger, origin)
         except (NotEnoughStockError, WrongStateError, BusyError, NotFoundError) as error:
             self.outcomes[error.code.replace("_", " ")] += 1
         except InventoryError as error:
             self._unexpected(error.message)
         else:
             self.outcomes["done"] += 1
+            self._journal.note(origin.request_id)
             if opened:
                 self._open.append(opened)
 
     def _reap(self, *, wait: bool) -> None:
         """Take in the commands that have ended; with `wait`, at least the oldest."""
         for index, command in enumerate(list(self._commands)):
-            if command.poll() is None and not (wait and index == 0):
+            process = command.process
+            if process.poll() is None and not (wait and index == 0):
                 continue
-            out, said = command.communicate(timeout=COMMAND_TIMEOUT_S)
+            out, said = process.communicate(timeout=COMMAND_TIMEOUT_S)
             self._commands.remove(command)
-            if command.returncode not in _EXPECTED:
+            if process.returncode not in _EXPECTED:
                 self._unexpected(said.decode(errors="replace"))
                 continue
-            self.outcomes[_EXPECTED[command.returncode]] += 1
+            self.outcomes[_EXPECTED[process.returncode]] += 1
+            if process.returncode == 0:
+                self._journal.note(command.request_id)
             record = json.loads(out) if out.strip() else {}
             if record.get("status") == "pending":
                 self._open.append(record["reservation"])
@@ -135,8 +156,8 @@ class Clerk:
         hold_s = self._chance.choice((3, 600, 1800))
         items = [f"{sku}={quantity}" for sku, quantity in lines.items()]
 
-        def call(ledger: Ledger) -> str:
-            receipt = reservations.reserve(ledger, lines, order=order, hold_s=hold_s, origin=self._origin())
+        def call(ledger: Ledger, origin: Origin) -> str:
+            receipt = reservations.reserve(ledger, lines, order=order, hold_s=hold_s, origin=origin)
             return str(receipt.event.data["reservation"])
 
         return _Action(["reserve", *items, "--order", order, "--for", f"{hold_s}s"], call)
@@ -144,16 +165,16 @@ class Clerk:
     def _end(self, name: str, end: Callable[..., object]) -> _Action:
         reservation = self._open.popleft()
 
-        def call(ledger: Ledger) -> None:
-            end(ledger, reservation, origin=self._origin())
+        def call(ledger: Ledger, origin: Origin) -> None:
+            end(ledger, reservation, origin=origin)
 
         return _Action([name, reservation], call)
 
     def _extend(self) -> _Action:
         reservation = self._open[-1]
 
-        def call(ledger: Ledger) -> None:
-            reservations.extend(ledger, reservation, 900, origin=self._origin())
+        def call(ledger: Ledger, origin: Origin) -> None:
+            reservations.extend(ledger, reservation, 900, origin=origin)
 
         return _Action(["extend", reservation, "--for", "15m"], call)
 
@@ -169,18 +190,16 @@ class Clerk:
         else:
             arguments = ["adjust", sku, str(change), "--reason", reason]
 
-        def call(ledger: Ledger) -> None:
-            adjustments.adjust(ledger, {sku: change}, reason, origin=self._origin())
+        def call(ledger: Ledger, origin: Origin) -> None:
+            adjustments.adjust(ledger, {sku: change}, reason, origin=origin)
 
         return _Action(arguments, call)
-
-    def _origin(self) -> Origin:
-        return Origin(clerk=self._chance.choice(_CLERKS))
 
 
 def main(
     ctx: Context,  # noqa: ARG001 - the command class reads it
     home: Annotated[str, Argument(help="The store's folder.")],
+    journal: Annotated[str, Argument(help="The file that takes the request ids of what is done.")],
     rate: Annotated[float, Option("--rate", help="Actions a second.")] = 8.0,
     seed: Annotated[int, Option("--seed", help="What the choices are drawn from.")] = 1,
 ) -> None:
@@ -192,13 +211,14 @@ def main(
         stopped = True
 
     signal.signal(signal.SIGTERM, stop)
-    clerk = Clerk(Path(home), Random(seed))
-    due_s = time.monotonic()
-    while not stopped:
-        clerk.act()
-        due_s += 1 / rate
-        time.sleep(max(0.0, due_s - time.monotonic()))
-    clerk.finish()
+    with Journal(Path(journal)) as told:
+        clerk = Clerk(Path(home), Random(seed), told)
+        due_s = time.monotonic()
+        while not stopped:
+            clerk.act()
+            due_s += 1 / rate
+            time.sleep(max(0.0, due_s - time.monotonic()))
+        clerk.finish()
     print(json.dumps(clerk.outcomes))
 
 

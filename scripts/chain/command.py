@@ -10,14 +10,33 @@ from typer.main import get_command
 
 from invctl.console.command import Command
 from invctl.console.main import run
+from scripts.chain.kills import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from typer._click import Context  # Typer's own copy of click
+
+
+KILL = "--kill"
+
+
+class _Script(Command):
+    """A command whose `--kill` may stand without a value: it means all then. It takes no arguments beside options."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Put in the value that was left out."""
+        given = []
+        for word, next_word in zip(args, [*args[1:], "-"], strict=True):
+            given.append(word)
+            if word == KILL and next_word.startswith("-"):
+                given.append(ALL)
+        return super().parse_args(ctx, given)
+
 
 def run_script(name: str, function: Callable[..., Any]) -> NoReturn:
     """Run a Typer function as the command `name`, and end the process with its exit code."""
     app = Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=Command)(function)
+    app.command(name, cls=_Script)(function)
     sys.exit(run(name, lambda: get_command(app)))

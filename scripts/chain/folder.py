@@ -28,6 +28,14 @@ class ChainFolder:
         """Return a store's home."""
         return self.stores / store
 
+    def central_home(self, number: int) -> Path:
+        """Return the home of one of several centrals, from 1; the first one's is `central`."""
+        return self.central if number == 1 else self.central.with_name(f"{self.central.name}-{number}")
+
+    def journal(self, store: str) -> Path:
+        """Return where a run notes what a store's clerk was told is done."""
+        return self.path / "acknowledged" / f"{store}.log"
+
     def homes(self) -> list[Path]:
         """Return the homes that have a ledger, by store."""
         return sorted(ledger.parent for ledger in self.stores.glob(f"*/{FILE}"))

@@ -6,16 +6,17 @@ Source: The Complete Journey, by dunnhumby (https://pypi.org/project/completejou
 
 from __future__ import annotations
 
+from datetime import date
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from invctl.errors import NotFoundError
+from invctl.errors import InvalidValueError, NotFoundError
 from invctl.model.stock import QUANTITY_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import date
 
+SHOWN_MAX = 5
 NAME_CHARS_MAX = 60
 
 
@@ -27,8 +28,8 @@ class Basket(NamedTuple):
     lines: dict[str, int]
 
 
-class TradingDay(NamedTuple):
-    """The baskets of a day in the order in which they were paid, and what was left out of it.
+class Trade(NamedTuple):
+    """The baskets of some days in the order in which they were paid, and what was left out of them.
 
     A line of quantity 0 (a coupon, a deposit) is skipped, and a basket of nothing else with it.
     """
@@ -38,7 +39,7 @@ class TradingDay(NamedTuple):
     baskets_skipped: int
 
     def demand(self) -> dict[str, dict[str, int]]:
-        """Return, for each store, the units of each SKU that the day asks for."""
+        """Return, for each store, the units of each SKU that are asked for."""
         wanted: dict[str, dict[str, int]] = {}
         for basket in self.baskets:
             store = wanted.setdefault(basket.store, {})
@@ -47,19 +48,59 @@ class TradingDay(NamedTuple):
         return wanted
 
 
-def trading_day(day: date) -> TradingDay:
-    """Return the baskets of one day. Raises NotFoundError where there are none."""
+class Span(NamedTuple):
+    """The days from one to another, both included."""
+
+    first: date
+    last: date
+
+    @classmethod
+    def parse(cls, text: str) -> Span:
+        """Read `2017-12-23`, or `2017-12-22..2017-12-24`. Raises InvalidValueError."""
+        first, dots, last = text.partition("..")
+        try:
+            span = cls(date.fromisoformat(first), date.fromisoformat(last if dots else first))
+        except ValueError:
+            hint = "write 2017-12-23, or 2017-12-22..2017-12-24"
+            raise InvalidValueError(f"{text!r} is not a day", hint=hint) from None
+        if span.last < span.first:
+            raise InvalidValueError(f"{text!r} ends before it begins", hint="write the earlier day first")
+        return span
+
+    def __str__(self) -> str:
+        """Write it as `parse` reads it."""
+        return str(self.first) if self.first == self.last else f"{self.first}..{self.last}"
+
+
+def parse_store(text: str) -> str:
+    """Read a store, `store-330` or `330`. Raises InvalidValueError."""
+    number = text.removeprefix("store-")
+    if not (number.isascii() and number.isdecimal()):
+        raise InvalidValueError(f"{text!r} is not a store of the grocery chain", hint="such as store-330, or 330")
+    return f"store-{int(number)}"
+
+
+def trade_of(spans: Collection[Span], stores: Collection[str] = ()) -> Trade:
+    """Return the baskets of the days in these spans, in these stores or in all.
+
+    Raises NotFoundError where nothing was sold in one of the spans (a day in a longer one may be without trade), where
+    there is no such store, and where one of the stores sold nothing then.
+    """
     import polars as pl  # noqa: PLC0415 - an extra, and slow to load
 
     when = pl.col("transaction_timestamp")
+    transactions = _table("transactions")
+    in_a_span = [when.dt.date().is_between(*span) for span in spans]
     table = (
-        _table("transactions")
-        .filter(when.dt.date() == day)
+        transactions.filter(pl.any_horizontal(in_a_span))
         .select("store_id", "basket_id", "product_id", "quantity", "transaction_timestamp")
         .sort(when, "basket_id", maintain_order=True)
     )
-    if table.is_empty():
-        raise NotFoundError(f"nothing was sold on {day}", hint="a day of 2017, such as 2017-12-23")
+    _check_spans(spans, set(table.select(when.dt.date()).to_series()), transactions)
+    if stores:
+        sold = {f"store-{number}" for number in table["store_id"].unique()}
+        _check_stores(stores, sold, {f"store-{number}" for number in transactions["store_id"].unique()})
+        table = table.filter(pl.col("store_id").is_in([int(store.removeprefix("store-")) for store in stores]))
     baskets: dict[int, Basket] = {}
     lines_skipped = 0
     for store, key, product, quantity, _ in table.iter_rows():
@@ -69,7 +110,31 @@ def trading_day(day: date) -> TradingDay:
             continue
         basket.lines[str(product)] = basket.lines.get(str(product), 0) + quantity
     kept = [basket for basket in baskets.values() if basket.lines]
-    return TradingDay(kept, lines_skipped, len(baskets) - len(kept))
+    if not kept:
+        raise NotFoundError("only lines of quantity 0 then", hint="another day, or more stores")
+    return Trade(kept, lines_skipped, len(baskets) - len(kept))
+
+
+def _check_spans(spans: Collection[Span], traded: set[date], transactions: Any) -> None:
+    if empty := [span for span in spans if not any(span.first <= day <= span.last for day in traded)]:
+        time = transactions["transaction_timestamp"]
+        raise NotFoundError(
+            f"nothing was sold on {', '.join(map(str, empty))}",
+            hint=f"there is trade from {time.min().date()} to {time.max().date()}, such as on 2017-12-23",
+        )
+
+
+def _check_stores(stores: Collection[str], sold: set[str], known: set[str]) -> None:
+    if unknown := sorted(set(stores) - known):
+        raise NotFoundError(
+            f"there is no {', '.join(unknown[:SHOWN_MAX])} in the grocery chain",
+            hint=f"there is {', '.join(sorted(sold)[:SHOWN_MAX])}, for example",
+        )
+    if idle := sorted(set(stores) - sold):
+        raise NotFoundError(
+            f"nothing was sold in {', '.join(idle[:SHOWN_MAX])} then",
+            hint=f"trade was in {', '.join(sorted(sold)[:SHOWN_MAX])}, for example",
+        )
 
 
 def product_names(skus: Collection[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from typer import Context, Exit, Option
 
 from central.database import open_database, reading
+from central.settings import DATABASE_VARIABLE
 from central.tables import archive, cursors, levels, reservations
 from invctl.clock import SystemClock
 from invctl.ledger.ledger import FILE
@@ -27,9 +28,10 @@ from invctl.model.projection import Projection
 from invctl.model.stock import StockLevel
 from scripts.chain.command import run_script
 from scripts.chain.folder import ChainFolder
+from scripts.chain.journal import acknowledged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -37,7 +39,11 @@ DIFFERENCES_SHOWN = 20
 
 
 class Proof(NamedTuple):
-    """What the databases say. `latencies_us` are central's of events since the run began, in no order."""
+    """What the databases say.
+
+    `latencies_us` are central's of events since the run began, in no order. `acknowledged` counts the operations that
+    clerks were told are done, `acknowledged_missing` those of them of which there is no event at central.
+    """
 
     stores: int
     events_committed: int
@@ -47,6 +53,8 @@ class Proof(NamedTuple):
     oversold: int
     differences: list[str]
     latencies_us: list[int]
+    acknowledged: int = 0
+    acknowledged_missing: int = 0
 
     @property
     def equal(self) -> bool:
@@ -56,7 +64,7 @@ class Proof(NamedTuple):
     @property
     def holds(self) -> bool:
         """Whether the run kept its promises."""
-        return self.equal and not (self.lost or self.applied_twice or self.oversold)
+        return self.equal and not (self.lost or self.applied_twice or self.oversold or self.acknowledged_missing)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the proof as its JSON shows it."""
@@ -69,6 +77,8 @@ class Proof(NamedTuple):
             "oversold": self.oversold,
             "equal": self.equal,
             "latency_ms": {"p50": quantile_ms(self.latencies_us, 0.5), "p99": quantile_ms(self.latencies_us, 0.99)},
+            "acknowledged": self.acknowledged,
+            "acknowledged_missing": self.acknowledged_missing,
         }
 
 
@@ -86,6 +96,7 @@ class _StoreProof:
         self._since_us = since_us
         (self.store,) = self._one("SELECT store FROM ledger")
         self.projection = Projection()
+        self.request_ids: set[str] = set()
 
     def prove(self) -> None:
         self._compare_archive()
@@ -154,6 +165,7 @@ class _StoreProof:
             self._differ(f"event {row.seq} of the archive cannot be read: {error}")
             return
         ids[event.id] += 1
+        self.request_ids.add(event.request_id)
         self.projection.apply(row.seq, event)
 
     def _compare_state(self) -> None:
@@ -197,13 +209,16 @@ class _StoreProof:
         self._ledger.close()
 
 
-def prove(homes: Sequence[Path], central_url: str, *, since_us: int) -> Proof:
+def prove(
+    homes: Sequence[Path], central_url: str, *, since_us: int, told: Mapping[str, set[str]] | None = None
+) -> Proof:
     """Hold every ledger against central. Neither may be written meanwhile.
 
     Args:
         homes: the stores' folders.
         central_url: head office's database.
         since_us: latencies count for events from this moment on.
+        told: the request ids, by store, of what clerks were told is done.
 
     """
     engine = open_database(central_url, clock=SystemClock())
@@ -221,6 +236,8 @@ def prove(homes: Sequence[Path], central_url: str, *, since_us: int) -> Proof:
                 lost=store.lost,
                 applied_twice=store.applied_twice,
                 oversold=store.oversold(),
+                acknowledged=len(ids := (told or {}).get(store.store, set())),
+                missing=len(ids - store.request_ids),
             )
             differences += store.differences
             latencies_us += store.latencies_us
@@ -241,6 +258,8 @@ def prove(homes: Sequence[Path], central_url: str, *, since_us: int) -> Proof:
         totals["oversold"],
         differences,
         latencies_us,
+        totals["acknowledged"],
+        totals["missing"],
     )
 
 
@@ -255,12 +274,15 @@ def quantile_ms(latencies_us: Sequence[int], share: float) -> float | None:
 def main(
     ctx: Context,  # noqa: ARG001 - the command class reads it
     folder: Annotated[str, Option("--chain", help="The chain's folder.")],
-    central_url: Annotated[str | None, Option("--central-url", help="Head office's database.")] = None,
+    central_url: Annotated[
+        str | None, Option("--central-url", envvar=DATABASE_VARIABLE, help="Head office's database.")
+    ] = None,
     since_us: Annotated[int, Option("--since-us", help="Latencies count from here, in microseconds.")] = 0,
 ) -> None:
     """Print the proof as one line of JSON; the differences go to stderr. Exit 1 where it does not hold."""
     chain = ChainFolder(Path(folder))
-    proof = prove(chain.homes(), central_url or chain.central_database, since_us=since_us)
+    told = {home.name: acknowledged(chain.journal(home.name)) for home in chain.homes()}
+    proof = prove(chain.homes(), central_url or chain.central_database, since_us=since_us, told=told)
     print(json.dumps(proof.as_dict()))
     for difference in proof.differences[:DIFFERENCES_SHOWN]:
         print(difference, file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ from invctl.clock import SystemClock
 from invctl.errors import UnreachableError
 from invctl.ledger import reads
 from invctl.ledger.ledger import Ledger
+from scripts.chain.kills import BROKER, INVCENTRAL, INVD
+from scripts.chain.supervision import Supervisor
 from scripts.chain.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from scripts.chain.broker import Broker
     from scripts.chain.folder import ChainFolder
@@ -27,32 +30,63 @@ _DRAIN_ROUNDS = 5
 
 
 class ChainRunner:
-    """One `invcentral`, and one `invd` for each group of stores."""
+    """One or several `invcentral`, and one `invd` for each group of stores: kept running until they have drained."""
 
-    def __init__(self, chain: ChainFolder, processes: ProcessTable, broker: Broker, namespace: str) -> None:
-        """Take the chain's folder, whose stores are open already."""
+    def __init__(
+        self,
+        chain: ChainFolder,
+        processes: ProcessTable,
+        broker: Broker,
+        namespace: str,
+        *,
+        database_url: str | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Take the chain's folder, whose stores are open already.
+
+        Args:
+            chain: where the stores and head office are.
+            processes: starts the daemons.
+            broker: carries their frames; where the run started it, it is kept running as well.
+            namespace: what the names of channels begin with.
+            database_url: head office's database, by default a SQLite file in the chain's folder.
+            say: is told of each process that died, and was started again.
+
+        """
         self._chain = chain
         self._processes = processes
-        self.environ = environment(broker.url, namespace, chain)
-        self._couriers: dict[str, tuple[Child, Sequence[Path]]] = {}
-        self._central: Child | None = None
+        self.environ = environment(broker.url, namespace, chain, database_url)
+        self.supervisor = Supervisor(say)
+        self._couriers: dict[str, Sequence[Path]] = {}
+        self._centrals: list[str] = []
         self._since_us = SystemClock().now_us()
+        if broker.start:
+            self.supervisor.add("broker", BROKER, broker.start, broker.process)
 
-    def start_central(self) -> None:
-        """Found head office's database and start `invcentral`, which admits any store."""
-        self._run_to_its_end("invcentral-init", "central", "init")
-        self._central = self._start("invcentral", "central", "run", "--admit-any", "--log-format", "json")
+    def start_central(self, centrals: int = 1, shards: int | None = None) -> None:
+        """Found head office's database, with so many shards, and start as many `invcentral`, which admit any store."""
+        for number in range(1, centrals + 1):
+            # A home of its own for each: that is what tells them apart. They share the database.
+            home = self._chain.central_home(number)
+            name = home.name.replace("central", "invcentral")
+            more = ["--shards", str(shards)] if shards and number == 1 else []
+            self._run_to_its_end(f"{name}-init", "central", "--home", str(home), "init", *more)
+            arguments = ("--home", str(home), "run", "--admit-any", "--log-format", "json")
+            self.supervisor.add(name, INVCENTRAL, partial(self._start, name, "central", *arguments))
+            self._centrals.append(name)
 
     def start_courier(self, name: str, homes: Sequence[Path]) -> None:
         """Start one `invd` for these stores."""
-        child = self._start(f"invd-{name}", "daemon", "run", *map(str, homes), "--log-format", "json")
-        self._couriers[name] = (child, homes)
+        name = f"invd-{name}"
+        start = partial(self._start, name, "daemon", "run", *map(str, homes), "--log-format", "json")
+        self.supervisor.add(name, INVD, start)
+        self._couriers[name] = homes
 
     def wait_for_links(self) -> None:
         """Wait until central has answered every store. Raises UnreachableError when that takes too long."""
-        if not wait_until(lambda: not self._without_link(), timeout_s=LINK_TIMEOUT_S, every_s=0.05):
+        if not self._wait(lambda: not self._without_link(), LINK_TIMEOUT_S):
             raise UnreachableError(
-                f"head office does not answer {', '.join(self._without_link()[:5])}: {self.last_words()}",
+                f"head office does not answer {', '.join(self._without_link()[:5])}: {self.supervisor.last_words()}",
                 hint="--keep keeps the folder with its logs",
             )
 
@@ -74,32 +108,35 @@ class ChainRunner:
             return not pending
 
         for _ in range(_DRAIN_ROUNDS):
-            if not wait_until(drained, timeout_s=timeout_s, every_s=0.05):
+            if not self._wait(drained, timeout_s):
                 raise UnreachableError(
-                    f"{self.pending()} events have not arrived after {timeout_s:g} s: {self.last_words()}",
+                    f"{self.pending()} events have not arrived after {timeout_s:g} s: {self.supervisor.last_words()}",
                     hint="--keep keeps the folder with its logs",
                 )
-            for child, _ in self._couriers.values():
-                child.ask_to_end()
-            for child, _ in self._couriers.values():
-                child.stop(STOP_TIMEOUT_S)
-            late = [name for name, (_, homes) in self._couriers.items() if any(map(_pending, homes))]
+            self._stop(self._couriers)
+            late = {name: homes for name, homes in self._couriers.items() if any(map(_pending, homes))}
             if not late:
                 break
-            for name in late:
-                self.start_courier(name, self._couriers[name][1])
-        if self._central:
-            self._central.stop(STOP_TIMEOUT_S)
+            for name, homes in late.items():
+                self.start_courier(name.removeprefix("invd-"), homes)
+            self._couriers = late
+        self._stop(self._centrals)
 
-    def ended(self) -> list[str]:
-        """Return the names of processes that should run and do not."""
-        children = [child for child, _ in self._couriers.values()] + ([self._central] if self._central else [])
-        return [child.name for child in children if not child.alive()]
+    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for a condition while everything is kept running. Tells whether it held."""
 
-    def last_words(self) -> str:
-        """Return the last line that each process logged."""
-        children = [child for child, _ in self._couriers.values()] + ([self._central] if self._central else [])
-        return "; ".join(f"{child.name}: {child.log_tail(1)}" for child in children[:4])
+        def looked() -> bool:
+            self.supervisor.tick()
+            return condition()
+
+        return wait_until(looked, timeout_s=timeout_s, every_s=0.05)
+
+    def _stop(self, names: Iterable[str]) -> None:
+        children = [self.supervisor.release(name) for name in names]
+        for child in children:
+            child.ask_to_end()
+        for child in children:
+            child.stop(STOP_TIMEOUT_S)
 
     def _without_link(self) -> list[str]:
         return [home.name for home in self._chain.homes() if not _is_linked(home, self._since_us)]
@@ -114,7 +151,7 @@ class ChainRunner:
             raise UnreachableError(f"{name} failed: {child.log_tail(3)}")
 
 
-def environment(redis_url: str, namespace: str, chain: ChainFolder) -> dict[str, str]:
+def environment(redis_url: str, namespace: str, chain: ChainFolder, database_url: str | None = None) -> dict[str, str]:
     """Return the environment of a run's processes: nothing of the user's own settings reaches them."""
     kept: Mapping[str, str] = {
         name: value for name, value in os.environ.items() if not name.startswith(("INVCTL_", "INVCENTRAL_"))
@@ -125,7 +162,7 @@ def environment(redis_url: str, namespace: str, chain: ChainFolder) -> dict[str,
         "INVCTL_REDIS_URL": redis_url,
         "INVCTL_NAMESPACE": namespace,
         "INVCENTRAL_HOME": str(chain.central),
-        "INVCENTRAL_DATABASE_URL": chain.central_database,
+        "INVCENTRAL_DATABASE_URL": database_url or chain.central_database,
     }
 
 

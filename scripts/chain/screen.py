@@ -20,7 +20,7 @@ from rich.text import Text
 from central.cli.words import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -52,16 +52,31 @@ class Screen:
         self.live.__exit__(None, None, None)
         self._keys.__exit__(None, None, None)
 
-    def show(self, elapsed_s: float, stores: Sequence[StoreView], latest: Sequence[TailEvent]) -> None:
-        """Draw everything anew. What to type stays on the screen: the events take what is left."""
-        head = f" {int(elapsed_s) // 60:02d}:{int(elapsed_s) % 60:02d} running, q ends it and prints the proof\n"
+    def show(
+        self,
+        elapsed_s: float,
+        stores: Sequence[StoreView],
+        latest: Sequence[TailEvent],
+        kills: Mapping[str, int],
+        deaths: Sequence[str],
+    ) -> None:
+        """Draw everything anew. What to type stays on the screen: the events take what is left.
+
+        `kills` counts what was killed, by kind, and `deaths` are the latest processes that died, in words.
+        """
+        killed = ", ".join(f"{count} {kind}" for kind, count in kills.items() if count)
+        head = f" {int(elapsed_s) // 60:02d}:{int(elapsed_s) % 60:02d} running, q ends it"
+        head += f"; killed so far: {killed}" if killed else " and prints the proof"
+        # Nothing has died: nothing takes the place of the blank line.
+        died = Text("\n".join(f" {told}" for told in deaths), style="red", no_wrap=True, overflow="ellipsis")
         colours = {store.store: COLOURS[index % len(COLOURS)] for index, store in enumerate(stores)}
         width, height = self.live.console.size
 
         def drawn(events: Sequence[TailEvent]) -> Group:
             return Group(
                 Text(f" {self._title}", style="bold"),
-                Text(head, "dim"),
+                Text(head, "dim", no_wrap=True, overflow="ellipsis"),
+                died,
                 _framed(stores_table(stores, colours), "Stores and head office"),
                 _framed(events_table(events, colours, width - 6), "Latest at head office"),
                 # Without a frame, so that it can be copied.

@@ -20,7 +20,7 @@ from scripts.chain.identity import Identity
 from scripts.chain.processes import ProcessTable, Tether, kill_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PREFIX = "invctl-"
 _OWNER = "owner.json"
@@ -69,10 +69,13 @@ class Leftover:
     kept: bool
 
 
-def clear_leftovers(parent: Path | None = None) -> list[Leftover]:
+def clear_leftovers(
+    parent: Path | None = None, *, before_removal: Callable[[Path], None] = lambda _: None
+) -> list[Leftover]:
     """Kill the processes of runs whose owner is dead, and remove their folders but for those to be kept.
 
     Looks in the parent folder, by default the system's for temporary files, at this user's folders alone.
+    `before_removal` gets each folder that is about to be removed, when its processes have ended.
     """
     cleared: list[Leftover] = []
     for path in sorted((parent or Path(tempfile.gettempdir())).glob(f"{_PREFIX}*")):
@@ -80,7 +83,7 @@ def clear_leftovers(parent: Path | None = None) -> list[Leftover]:
         with contextlib.suppress(FileNotFoundError, BlockingIOError):
             if _is_ours(path):
                 with _locked(path):
-                    cleared += _clear(path)
+                    cleared += _clear(path, before_removal)
     return cleared
 
 
@@ -100,7 +103,7 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _clear(path: Path) -> list[Leftover]:
+def _clear(path: Path, before_removal: Callable[[Path], None]) -> list[Leftover]:
     owner = json.loads((path / _OWNER).read_text(encoding="utf-8"))
     if Identity(owner["pid"], owner["started"]).alive():
         return []
@@ -108,6 +111,7 @@ def _clear(path: Path) -> list[Leftover]:
     if owner["keep"]:
         _disown(path)
     else:
+        before_removal(path)
         shutil.rmtree(path)
     return [Leftover(path, killed, owner["keep"])]
 

@@ -25,6 +25,9 @@ PROOF = [
     "latency_ms",
     "broker",
     "seconds",
+    "acknowledged",
+    "acknowledged_missing",
+    "kills",
 ]
 
 

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 import apsw
 import pytest
 
+from central.database import open_database
 from invctl.clock import ManualClock
+from invctl.ledger import reservations
+from invctl.ledger.ledger import Ledger
+from invctl.ledger.writing import Origin
+from scripts.chain.journal import Journal, acknowledged
 from scripts.chain.proof import Proof, prove, quantile_ms
 from scripts.chain.verdict import ask_for_proof, holds, in_words
-from tests.unit.scripts.chains import traded_chain
+from tests.unit.scripts.chains import carry, traded_chain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,6 +167,35 @@ def test_quantiles() -> None:
     assert quantile_ms([5000], 0.99) == 5.0
 
 
+def test_an_acknowledged_operation_of_which_there_is_no_event_is_missing(chain: ChainFolder) -> None:
+    def told(*request_ids: str) -> Proof:
+        return prove(chain.homes(), chain.central_database, since_us=0, told={"downtown": set(request_ids)})
+
+    with Ledger.open(chain.home("downtown")) as ledger:
+        reservations.reserve(ledger, {"MOUSE-001": 1}, origin=Origin(request_id="kept-1"))
+    engine = open_database(chain.central_database, clock=ManualClock(1_900_000_000_000_000))
+    carry(chain, engine)
+    engine.dispose()
+    sound = told("kept-1")
+    assert (sound.acknowledged, sound.acknowledged_missing, sound.holds) == (1, 0, True)
+    broken = told("kept-1", "gone-1")
+    assert (broken.acknowledged, broken.acknowledged_missing, broken.equal, broken.holds) == (2, 1, True, False)
+    assert (broken.as_dict()["acknowledged"], broken.as_dict()["acknowledged_missing"]) == (2, 1)
+
+
+def test_a_journal_outlives_its_clerk_but_for_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "acknowledged" / "downtown.log"
+    assert acknowledged(path) == set()
+    for request_id in ("a-1", "a-2"):
+        journal = Journal(path)
+        journal.note(request_id)
+        assert request_id in acknowledged(path)
+        journal.close()
+    with path.open("a") as file:
+        file.write("a-3")
+    assert acknowledged(path) == {"a-1", "a-2"}
+
+
 def test_the_proof_is_a_process_that_exits_1_when_it_does_not_hold(chain: ChainFolder) -> None:
     command = [sys.executable, "-m", "scripts.chain.proof", "--chain", str(chain.path)]
     sound = subprocess.run(command, capture_output=True, check=False)
@@ -178,7 +212,7 @@ def test_the_verdict_says_it_in_json_and_in_words(chain: ChainFolder, monkeypatc
     import os
 
     at_central(chain, "DELETE FROM archive WHERE store = 'downtown' AND seq = 9")
-    proof = ask_for_proof(chain, os.environ, since_us=0, broker="none", seconds=1.25)
+    proof = ask_for_proof(chain, os.environ, since_us=0, broker="none", seconds=1.25, kills={"invd": 2, "broker": 0})
     assert list(proof) == [
         "stores",
         "events_committed",
@@ -190,6 +224,10 @@ def test_the_verdict_says_it_in_json_and_in_words(chain: ChainFolder, monkeypatc
         "latency_ms",
         "broker",
         "seconds",
+        "acknowledged",
+        "acknowledged_missing",
+        "kills",
     ]
     assert not holds(proof)
+    assert "killed meanwhile (-9): invd 2 times" in in_words(proof)
     assert "CENTRAL DIFFERS" in in_words(proof)
