@@ -238,3 +238,127 @@ async def test_a_predecessor_s_name_frees_no_lease_that_another_holds() -> None:
     restarted, _ = office.central("b", predecessor="a")
     assert await restarted.tick(ALL) == 0
     assert office.leases.owner(NAME) == "c"
+
+
+async def test_no_more_shards_are_taken_than_the_share() -> None:
+    office = Office(shards=8)
+    leases, _ = office.central("a")
+    assert await leases.tick(3) == 3
+    assert len(leases.fences()) == 3
+    assert await leases.tick(3) == 0
+
+
+async def test_what_is_above_the_share_is_handed_over_when_its_last_round_is_done() -> None:
+    office = Office(shards=8)
+    elder, _ = office.central("a")
+    await elder.tick(8)
+    before = elder.fences()
+    newcomer, _ = office.central("b")
+    assert await elder.tick(4) == 4
+    kept = elder.fences()
+    assert len(kept) == 4
+    # They are not served any more, and nobody else may serve them yet.
+    left = {shard: fence for shard, fence in before.items() if shard not in kept}
+    assert not any(elder.holds(shard, fence) for shard, fence in left.items())
+    assert await newcomer.tick(4) == 0
+    assert await elder.tick(4) == 0
+    for shard, fence in left.items():
+        await elder.ended(shard, fence)
+    assert await newcomer.tick(4) == 4
+    assert newcomer.fences().keys() == left.keys()
+    assert await elder.tick(4) == await newcomer.tick(4) == 0
+
+
+async def test_the_end_of_a_round_under_an_older_fence_ends_no_lease() -> None:
+    office = Office()
+    leases, _ = office.central("a")
+    await leases.tick(1)
+    await leases.tick(0)
+    await leases.ended(0, "fence-0")
+    assert office.leases.owner(NAME) == "a"
+    await leases.ended(0, office.row[0])
+    assert office.leases.owner(NAME) is None
+
+
+async def test_a_lease_that_could_not_be_released_at_its_hand_over_is_released_later() -> None:
+    office = Office()
+    leases, locks = office.central("a")
+    await leases.tick(1)
+    await leases.tick(0)
+    locks.cut_off()
+    await leases.ended(0, office.row[0])
+    locks.heal()
+    await leases.tick(0)
+    assert office.leases.owner(NAME) is None
+
+
+async def test_who_is_not_known_to_live_hands_over_everything_and_takes_nothing() -> None:
+    office = Office(shards=2)
+    leases, _ = office.central("a")
+    assert await leases.tick(None) == 0
+    await leases.tick(2)
+    fences = leases.fences()
+    assert await leases.tick(None) == 2
+    for shard, fence in fences.items():
+        await leases.ended(shard, fence)
+    for _ in range(4):
+        office.clock.advance(LEASE_TTL_S)
+        assert await leases.tick(None) == 0
+    assert office.leases.owner(NAME) is None
+    # What was free meanwhile was not left by others.
+    assert await leases.tick(0) == 0
+
+
+async def test_a_shard_that_nobody_takes_for_two_leases_is_taken_above_the_share_and_kept() -> None:
+    office = Office(shards=3)
+    leases, _ = office.central("a")
+    assert await leases.tick(2) == 2
+    office.clock.advance(2 * LEASE_TTL_S / 3)
+    await leases.tick(2)
+    office.clock.advance(2 * LEASE_TTL_S / 3)
+    await leases.tick(2)
+    office.clock.advance(2 * LEASE_TTL_S / 3 - 0.001)
+    assert await leases.tick(2) == 0
+    office.clock.advance(0.002)
+    assert await leases.tick(2) == 1
+    assert len(leases.fences()) == 3
+    # To hand it over would leave it to nobody again.
+    assert await leases.tick(2) == 0
+    # Until the shares change: somebody came or went.
+    assert await leases.tick(1) == 2
+    assert len(leases.fences()) == 1
+
+
+async def test_an_outage_of_the_locks_does_not_count_as_time_in_which_nobody_took_a_shard() -> None:
+    office = Office()
+    leases, locks = office.central("a")
+    await leases.tick(0)
+    office.clock.advance(LEASE_TTL_S)
+    locks.cut_off()
+    with pytest.raises(UnreachableError):
+        await leases.tick(0)
+    locks.heal()
+    office.clock.advance(LEASE_TTL_S)
+    assert await leases.tick(0) == 0
+    office.clock.advance(2 * LEASE_TTL_S)
+    assert await leases.tick(0) == 1
+
+
+async def test_a_lease_that_was_given_and_whose_answer_was_lost_is_found() -> None:
+    office = Office()
+    office.leases.hold(NAME, "a", round(LEASE_TTL_S * 1000))
+    leases, _ = office.central("a")
+    assert await leases.tick(1) == 1
+
+
+async def test_what_is_being_handed_over_is_not_taken_back_before_its_last_round_is_done() -> None:
+    office = Office()
+    leases, _ = office.central("a")
+    await leases.tick(1)
+    old = office.row[0]
+    await leases.tick(0)
+    assert await leases.tick(1) == 0
+    await leases.ended(0, old)
+    assert await leases.tick(1) == 1
+    assert leases.holds(0, office.row[0])
+    assert office.row[0] != old
