@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 REDIS_URL = "redis://127.0.0.1:6379/0"
 NAMESPACE = "inv"
 CONFIG_FILE = "config.toml"
-KEYS = ("redis_url", "namespace")
+KEYS = ("redis_url", "namespace", "metrics_host", "metrics_port")
+METRICS_HOST = "127.0.0.1"
+METRICS_PORT = 0
+METRICS_OFF = "off"
 RUN = "run"
 POKE_FILE = "poke"
 PID_FILE = "invd.pid"
@@ -29,12 +32,20 @@ LOG_FILE = "invd.log"
 STATUS_FILE = "invd.json"
 
 
+class Listen(NamedTuple):
+    """Where a daemon listens for those who watch it. Port 0 is any free one; `status` shows which."""
+
+    host: str
+    port: int
+
+
 class StoreSettings(NamedTuple):
-    """How a store's daemon is to run."""
+    """How a store's daemon is to run. `metrics` None is not to be watched."""
 
     home: Path
     redis_url: str
     namespace: str
+    metrics: Listen | None
 
 
 def home_of(flag: str | None, environ: Mapping[str, str]) -> Path:
@@ -43,7 +54,13 @@ def home_of(flag: str | None, environ: Mapping[str, str]) -> Path:
 
 
 def load(
-    home: Path, environ: Mapping[str, str], *, redis_url: str | None = None, namespace: str | None = None
+    home: Path,
+    environ: Mapping[str, str],
+    *,
+    redis_url: str | None = None,
+    namespace: str | None = None,
+    metrics_port: str | None = None,
+    metrics_host: str | None = None,
 ) -> StoreSettings:
     """Return the settings of the store in `home`. Raises InvalidValueError where the file cannot be read."""
     file = read_config(home / CONFIG_FILE)
@@ -51,7 +68,24 @@ def load(
         home=home,
         redis_url=redis_url or environ.get("INVCTL_REDIS_URL") or _text(file, home, "redis_url") or REDIS_URL,
         namespace=namespace or environ.get("INVCTL_NAMESPACE") or _text(file, home, "namespace") or NAMESPACE,
+        metrics=metrics_of(
+            metrics_host or environ.get("INVD_METRICS_HOST") or _text(file, home, "metrics_host"),
+            metrics_port or environ.get("INVD_METRICS_PORT") or file.get("metrics_port"),
+        ),
     )
+
+
+def metrics_of(host: str | None, port: object) -> Listen | None:
+    """Read where a daemon is to be watched; the default is a free port of the loopback. None for the port `off`.
+
+    Raises InvalidValueError.
+    """
+    text = str(METRICS_PORT if port is None else port)
+    if text == METRICS_OFF:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) < 2**16):
+        raise InvalidValueError(f"{text!r} is not a port", hint="0 to 65535, where 0 is any free one, or off")
+    return Listen(host or METRICS_HOST, int(text))
 
 
 def oddities(home: Path) -> list[str]:
@@ -59,8 +93,9 @@ def oddities(home: Path) -> list[str]:
     path = home / CONFIG_FILE
     try:
         file = read_config(path)
-        for name in KEYS:
+        for name in ("redis_url", "namespace", "metrics_host"):
             _text(file, home, name)
+        metrics_of(None, file.get("metrics_port"))
     except InvalidValueError as error:
         return [error.message]
     return unknown_settings(file, KEYS, path)
@@ -104,6 +139,10 @@ def config_text(*, redis_url: str | None = None, namespace: str | None = None) -
             "# How this store's daemon reaches head office. INVCTL_REDIS_URL and INVCTL_NAMESPACE come before it.",
             _entry("redis_url", redis_url, REDIS_URL),
             _entry("namespace", namespace, NAMESPACE),
+            '# Where it can be watched: port 0 is any free one, and "off" none.',
+            "# INVD_METRICS_HOST and INVD_METRICS_PORT come before it.",
+            _entry("metrics_host", None, METRICS_HOST),
+            f"# metrics_port = {METRICS_PORT}",
             "",
         ]
     )

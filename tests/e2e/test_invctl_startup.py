@@ -39,7 +39,8 @@ main()
 """
 
 NETWORK = {"socket", "_socket", "ssl", "asyncio", "redis", "http.client", "urllib.request"}
-HEAVY = {"sqlmodel", "sqlalchemy", "alembic", "pydantic", "structlog", "apscheduler", "sqlite3", "pysqlite3"}
+HEAVY = {"sqlmodel", "sqlalchemy", "alembic", "pydantic", "structlog", "apscheduler", "sqlite3"}
+HEAVY |= {"pysqlite3", "prometheus_client"}
 # What `reserve` and its like do without, beyond that: each of these costs a millisecond or more.
 SLOW = {"rich", "_hashlib", "random", "zoneinfo", "tempfile", "logging"}
 # Modules that a command may load beyond those of Typer. Each costs a quarter of a millisecond: look at the list that

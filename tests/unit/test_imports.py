@@ -70,6 +70,7 @@ OUTSIDE: dict[str, set[str]] = {
     "rich": {"invctl.console", "invctl.cli"},
     "structlog": {"invctl.sync", "invctl.bus", "invctl.locks", REDIS, "invctl.runtime", "daemon", "central"},
     "apscheduler": {"invctl.sync", "invctl.bus", "invctl.locks", REDIS, "invctl.runtime", "daemon", "central"},
+    "prometheus_client": {"invctl.runtime", "daemon", "central"},
     "asyncio": {"invctl.bus", "invctl.locks", REDIS, "invctl.runtime", "daemon", "central"},
     "scripts": set(),
     "tests": set(),

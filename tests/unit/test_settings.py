@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from invctl.errors import InvalidValueError
-from invctl.settings import CONFIG_FILE, KEYS, StoreSettings, config_text, load, oddities
+from invctl.settings import CONFIG_FILE, KEYS, Listen, StoreSettings, config_text, load, metrics_of, oddities
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +28,37 @@ def test_what_a_new_store_has_is_in_order(tmp_path: Path) -> None:
 
 
 def test_every_setting_that_is_read_is_known(tmp_path: Path) -> None:
-    (tmp_path / CONFIG_FILE).write_text("".join(f'{key} = "x"\n' for key in KEYS))
-    assert load(tmp_path, {}) == StoreSettings(tmp_path, **dict.fromkeys(KEYS, "x"))
-    assert StoreSettings._fields[1:] == KEYS
+    (tmp_path / CONFIG_FILE).write_text("".join(f'{key} = "7"\n' for key in KEYS))
+    assert load(tmp_path, {}) == StoreSettings(tmp_path, "7", "7", Listen("7", 7))
+    assert set(KEYS) == {"redis_url", "namespace", "metrics_host", "metrics_port"}
+
+
+@pytest.mark.metrics
+@pytest.mark.parametrize(
+    ("text", "environ", "flags", "listen"),
+    [
+        ("", {}, {}, Listen("127.0.0.1", 0)),
+        ("metrics_port = 9464", {}, {}, Listen("127.0.0.1", 9464)),
+        ("metrics_port = 'off'", {}, {}, None),
+        ("metrics_port = 1", {"INVD_METRICS_PORT": "2", "INVD_METRICS_HOST": "::1"}, {}, Listen("::1", 2)),
+        ("metrics_port = 1", {"INVD_METRICS_PORT": "2"}, {"metrics_port": "0"}, Listen("127.0.0.1", 0)),
+        ("metrics_host = '0.0.0.0'", {}, {"metrics_port": "9464"}, Listen("0.0.0.0", 9464)),
+        ("", {"INVD_METRICS_PORT": "off"}, {}, None),
+    ],
+)
+def test_where_a_daemon_is_watched(
+    tmp_path: Path, text: str, environ: dict[str, str], flags: dict[str, str], listen: Listen | None
+) -> None:
+    (tmp_path / CONFIG_FILE).write_text(text)
+    assert load(tmp_path, environ, **flags).metrics == listen
+
+
+@pytest.mark.metrics
+@pytest.mark.parametrize("port", ["x", "-1", "65536", "", "1.5", "OFF", "\u0661", True])
+def test_what_is_no_port_is_refused(port: object) -> None:
+    with pytest.raises(InvalidValueError, match="is not a port") as raised:
+        metrics_of(None, port)
+    assert raised.value.hint
 
 
 @pytest.mark.parametrize(
@@ -40,15 +68,16 @@ def test_every_setting_that_is_read_is_known(tmp_path: Path) -> None:
         ("Redis_URL = 'x'", "Redis_URL in {} is not a setting, and does nothing: did you mean redis_url?"),
         ("[redis]\nurl = 'x'", "redis in {} is not a setting, and does nothing: did you mean redis_url?"),
         ("name_space = 'x'", "name_space in {} is not a setting, and does nothing: did you mean namespace?"),
-        ("broker = 'x'", "broker in {} is not a setting, and does nothing: there are redis_url, namespace"),
+        ("broker = 'x'", "broker in {} is not a setting, and does nothing: there are {}"),
         ("namespace = 1", "namespace in {} is not text"),
+        ("metrics_port = -1", "'-1' is not a port"),
         ("redis_url =", "{} is not TOML: Invalid value (at end of document)"),
     ],
 )
 def test_what_is_odd_is_told_with_what_may_be_meant(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / CONFIG_FILE
     path.write_text(text)
-    assert oddities(tmp_path) == [told.format(path)]
+    assert oddities(tmp_path) == [told.format(path, ", ".join(KEYS))]
 
 
 def test_each_unknown_setting_is_told(tmp_path: Path) -> None:
