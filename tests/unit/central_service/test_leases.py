@@ -352,13 +352,15 @@ async def test_a_lease_that_was_given_and_whose_answer_was_lost_is_found() -> No
 
 
 async def test_what_is_being_handed_over_is_not_taken_back_before_its_last_round_is_done() -> None:
-    office = Office()
+    office = Office(shards=2)
+    other, _ = office.central("b")
+    await other.tick(1)
     leases, _ = office.central("a")
     await leases.tick(1)
-    old = office.row[0]
+    old = office.row[1]
     await leases.tick(0)
-    assert await leases.tick(1) == 0
-    await leases.ended(0, old)
-    assert await leases.tick(1) == 1
-    assert leases.holds(0, office.row[0])
-    assert office.row[0] != old
+    assert await leases.tick(2) == 0
+    await leases.ended(1, old)
+    assert await leases.tick(2) == 1
+    assert leases.holds(1, office.row[1])
+    assert office.row[1] != old
