@@ -1,5 +1,5 @@
 """Real brokers for tests, each a process of its own that dies with the tests, and the fake one behind a TCP port.
-A test may kill them and start them again, empty, on the same port.
+A test may kill them and start them again, empty, on the same port. And the PostgreSQL that is there.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from scripts.chain.broker import free_port
 from scripts.chain.processes import Tether
@@ -25,6 +28,7 @@ from scripts.chain.processes import Tether
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DEFAULT_POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
 READY_S = 20
 PORT_ATTEMPTS = 5
 
@@ -198,3 +202,32 @@ def fake_broker() -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def postgres_url_of_a_server() -> str:
+    """Give the URL of a PostgreSQL that answers: of `INVCTL_TEST_POSTGRES_URL`, or on this machine."""
+    url = os.environ.get("INVCTL_TEST_POSTGRES_URL", DEFAULT_POSTGRES)
+    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = create_engine(url, connect_args={"connect_timeout": 2})
+    try:
+        with engine.connect():
+            return url
+    except OperationalError:
+        lacking("a PostgreSQL server: INVCTL_TEST_POSTGRES_URL, or one on 127.0.0.1:5432")
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def schema_of_its_own(server: str) -> Iterator[str]:
+    """Make a schema in the database at `server`, and give the URL that leads into it. It is removed in the end."""
+    schema = f"invctl_test_{uuid4().hex}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    try:
+        yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+        admin.dispose()

@@ -37,3 +37,13 @@ def test_a_given_server_is_used_and_none_started(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(servers, "server_binary", lambda: pytest.fail("starts one"))
     with servers.shared_broker() as url:
         assert url == "redis://given:1"
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_a_machine_without_postgresql_skips_and_fails_under_ci(
+    monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("INVCTL_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:1/none")
+    with pytest.raises(outcome, match="a PostgreSQL server"):
+        servers.postgres_url_of_a_server()

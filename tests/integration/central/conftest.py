@@ -2,56 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from central.tables import metadata
 from invctl.clock import ManualClock
 from tests.integration.central.head_office import HeadOffice, set_up
 from tests.integration.central.histories import START_US, History
+from tests.servers import postgres_url_of_a_server, schema_of_its_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DEFAULT_POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
-
 
 @pytest.fixture(scope="session")
 def postgres_server() -> str:
-    """The URL of a server that answers; skips where there is none."""
-    url = os.environ.get("INVCTL_TEST_POSTGRES_URL", DEFAULT_POSTGRES)
-    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = create_engine(url, connect_args={"connect_timeout": 2})
-    try:
-        with engine.connect():
-            return url
-    except OperationalError:
-        pytest.skip("needs a PostgreSQL server: INVCTL_TEST_POSTGRES_URL, or one on 127.0.0.1:5432")
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def schema_of_its_own(server: str) -> Iterator[str]:
-    schema = f"invctl_test_{uuid4().hex}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    try:
-        yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
-    finally:
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-        admin.dispose()
+    """The URL of a server that answers."""
+    return postgres_url_of_a_server()
 
 
 @pytest.fixture
