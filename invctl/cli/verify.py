@@ -30,6 +30,15 @@ def verify(ctx: Context) -> None:
         raise Exit(VERIFY_FAILED)
 
 
+_ADVICE: list[Part] = [
+    ("\nwhat it means", "bold"),
+    "\n  The file was damaged, or changed by other means than these commands. What it shows may be wrong.",
+    ("\nwhat to do", "bold"),
+    "\n  Sell nothing from it, and end its daemon: `invctl daemon stop`. Keep a copy of its whole folder.",
+    "\n  Restore it from a backup, and count the items that are named here.",
+]
+
+
 def _message(verdict: Verdict) -> list[Part]:
     store = (verdict.store, "bold cyan")
     if not verdict.findings:
@@ -37,5 +46,5 @@ def _message(verdict: Verdict) -> list[Part]:
         replayed = ", ".join(counted(count, noun) for count, noun in numbers)
         return [store, " ", ("holds", "bold green"), f": {replayed} replayed; head {verdict.head_hash.hex()[:16]}"]
     found = "".join(f"\n  {finding}" for finding in verdict.findings)
-    advice = "\nwrite nothing more to it; keep a copy of its folder, and restore it from a backup"
-    return [store, " ", ("does not hold", "bold red"), f":{found}{advice}"]
+    more = "\n  and there may be more" if len(verdict.findings) == verifying.FINDINGS_MAX else ""
+    return [store, " ", ("does not hold", "bold red"), f":{found}{more}", *_ADVICE]

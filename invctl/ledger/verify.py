@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import parse_time
 from invctl.errors import InvalidValueError, RefusedError
-from invctl.ledger.comparison import differences, file_findings, table_findings
+from invctl.ledger.comparison import difference, differences, file_findings, table_findings
+from invctl.ledger.ledger import Store
 from invctl.model import events
 from invctl.model.chain import GENESIS, link
 from invctl.model.projection import Projection
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from invctl.ledger.ledger import Ledger
 
 FINDINGS_MAX = 100
+# What an event's row says beside its bytes.
+_KEPT = ("id", "type", "store", "time")
 
 
 class Verdict(NamedTuple):
@@ -84,7 +87,7 @@ class _Replay:
         self._time_us = 0
         self._movements: defaultdict[str, blake2b] = defaultdict(_digest)
         self._facts: dict[str, Any] = {}
-        self._first_seqs: dict[str, int] = {}
+        self._firsts: dict[str, tuple[int]] = {}
         self._requests: dict[int, tuple[str, str]] = {}
 
     def findings(self, progress: Callable[[int], None]) -> Iterator[str]:
@@ -99,24 +102,28 @@ class _Replay:
         for seq, what in self.projection.close():
             yield f"event {seq}: {what}" if seq else what
         yield from table_findings(ledger, self.projection)
-        yield from differences("movements of", self._movements_stored(), _hexadecimal(self._movements))
-        first_seqs = dict(ledger.rows("SELECT reservation, first_seq FROM reservations"))
-        yield from differences("the first event of reservation", first_seqs, self._first_seqs)
+        stored, wanted = self._movements_stored(), _hexadecimal(self._movements)
+        for sku in sorted(stored.keys() | wanted.keys(), key=repr):
+            if stored.get(sku) != wanted.get(sku):
+                yield f"movements of {sku}: the table does not list what the events say"
+        firsts = {key: (seq,) for key, seq in ledger.rows("SELECT reservation, first_seq FROM reservations")}
+        yield from differences("reservation", firsts, self._firsts, ("its first event",))
         for key, fingerprint, seq in ledger.rows("SELECT id, fingerprint, seq FROM requests WHERE seq IS NOT NULL"):
             if self._requests.get(seq) != (key, fingerprint):
-                yield f"request {key}: event {seq} did not come of it"
-        if self._facts != (facts := ledger.store._asdict()):
-            yield f"the ledger says of itself {facts}, its events {self._facts}"
+                yield f"request {key}: event {seq} did not come of it, as the table says"
+        facts = tuple(self._facts.get(name) for name in Store._fields)
+        if facts != ledger.store:
+            yield f"the store: {difference(ledger.store, facts, [f'its {name}' for name in Store._fields])}"
 
     def _check(self, stored: Stored) -> Iterator[str]:
         before, self.seq = self.seq, stored.seq
         if stored.seq != before + 1:
-            yield f"follows event {before}"
+            yield f"the one before it is missing: it follows event {before}"
         if not isinstance(stored.body, bytes) or not isinstance(stored.hash, bytes):
             yield "its row is damaged"
             return
         if link(self.hash, stored.seq, stored.body) != stored.hash:
-            yield "its bytes do not lead to its hash"
+            yield "it is not what was recorded: its bytes do not lead to its hash"
         self.hash = stored.hash
         try:
             event = events.parse(stored.body)
@@ -125,8 +132,10 @@ class _Replay:
             yield f"it cannot be read: {error}"
             return
         stated = (event.id, event.type, event.store, time_us)
-        if stated != (stored.id, stored.type, self._ledger.store.store, stored.time_us):
-            yield "its columns do not say what its bytes say"
+        kept = (stored.id, stored.type, self._ledger.store.store, stored.time_us)
+        if stated != kept:
+            others = [name for name, one, other in zip(_KEPT, stated, kept, strict=True) if one != other]
+            yield f"the table has another {' and '.join(others)} beside it than it states itself"
         if time_us < self._time_us:
             yield "it is older than the event before it"
         self._time_us = max(self._time_us, time_us)
@@ -140,7 +149,7 @@ class _Replay:
         if event.type == events.LEDGER_CREATED:
             self._facts = event.data
         elif event.type == events.RESERVATION_CREATED:
-            self._first_seqs.setdefault(str(event.data.get("reservation")), seq)
+            self._firsts.setdefault(str(event.data.get("reservation")), (seq,))
         if event.request_id:
             self._requests[seq] = (event.request_id, event.request_hash)
         self.projection.apply(seq, event)

@@ -45,7 +45,7 @@ class Projection:
             before = self.levels.get(entry.sku, EMPTY)
             self.movements[entry.sku] += entry.on_hand_change
             if before.moved(entry.on_hand_change, entry.reserved_change) != entry.level:
-                self._find(seq, f"{entry.sku} does not follow: {before} moved to {entry.level}")
+                self._find(seq, f"{entry.sku} does not follow: from {before} it moves to {entry.level}")
             if not entry.level.possible:
                 self._find(seq, f"{entry.sku} is at an impossible level: {entry.level}")
             self.levels[entry.sku] = entry.level

@@ -17,6 +17,9 @@ class StockLevel(NamedTuple):
     reserved: int
     version: int
 
+    def __str__(self) -> str:
+        return f"{self.on_hand} on hand and {self.reserved} reserved (version {self.version})"
+
     @property
     def available(self) -> int:
         """Units that may still be reserved."""

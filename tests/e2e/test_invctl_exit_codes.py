@@ -87,10 +87,11 @@ def test_8_a_ledger_that_does_not_hold(clerk: Clerk) -> None:
     assert (done.code, done.err) == (8, "")
     assert done.json["sound"] is False
     (finding,) = done.json["findings"]
-    assert "MOUSE-001" in finding
+    assert finding == "stock of MOUSE-001: on hand is 11 in the table, 10 by its events"
     told = clerk("verify")
     assert told.code == 8
-    assert told.out.splitlines()[:2] == ["downtown does not hold:", f"  {finding}"]
+    assert told.out.splitlines()[:3] == ["downtown does not hold:", f"  {finding}", "what it means"]
+    assert "what to do" in told.out
 
 
 def test_9_request_id_reused(clerk: Clerk) -> None:
