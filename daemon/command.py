@@ -59,7 +59,7 @@ def run_stores(
             finally:
                 await bus.close()
 
-        code = run_until_signal(serve, log=log)
+        code = run_until_signal(serve, log=log, on_stop=service.hurry)
     finally:
         service.release()
     raise Exit(code)

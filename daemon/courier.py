@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from invctl.errors import BusyError, UnreachableError
 from invctl.ledger import outbox, reads, reservations
@@ -16,6 +18,7 @@ from invctl.sync.shipper import WINDOW_FRAMES_MAX, Link, Shipper
 from invctl.sync.telling import traces
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
     from structlog.typing import FilteringBoundLogger
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from invctl.bus.contract import EventBus
     from invctl.clock import Clock
     from invctl.sync.shipper import ShipperState
+
+T = TypeVar("T")
 
 EXPIRED_AT_ONCE = 100
 REMEMBER_EVERY_S = 0.1
@@ -41,7 +46,8 @@ class Courier:
         self._clock = clock
         self._reader = Ledger.open(home.path, clock=clock)
         self._writer = Ledger.open(home.path, clock=clock)
-        self._writing = asyncio.Lock()
+        # One write at a time, and `close` waits for its end: to cancel who awaits it does not end it.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self.store = self._reader.store.store
         self._log = log.bind(store=self.store)
         self._channel = channels.up(namespace, self.store)
@@ -124,8 +130,7 @@ class Courier:
         """Let reservations expire that are due. Returns how many."""
         if not reservations.any_due(self._reader):
             return 0
-        async with self._writing:
-            count = await asyncio.to_thread(reservations.expire, self._writer, EXPIRED_AT_ONCE)
+        count = await self._on_thread(partial(reservations.expire, self._writer, EXPIRED_AT_ONCE))
         if count:
             self._log.info("reservations.expired", count=count)
             self._wake.set()
@@ -137,8 +142,8 @@ class Courier:
         if state == self._remembered:
             return 0
         try:
-            async with self._writing:
-                await asyncio.to_thread(
+            await self._on_thread(
+                partial(
                     outbox.remember_link,
                     self._writer,
                     acked_seq=state.acked_seq,
@@ -146,6 +151,7 @@ class Courier:
                     reason=state.reason,
                     suspects=state.suspects,
                 )
+            )
         except BusyError as error:
             self._log.info("link.not_remembered", error=error)
             self._learnt.set()
@@ -153,11 +159,20 @@ class Courier:
         self._remembered = state
         return 1
 
+    def hurry(self) -> None:
+        """From now on write only what can be written at once."""
+        self._writer.hurry()
+
     def close(self) -> None:
         """Give everything back."""
         asyncio.get_running_loop().remove_reader(self._home.poke_fd)
+        self.hurry()
+        self._thread.shutdown(cancel_futures=True)
         self._reader.close()
         self._writer.close()
+
+    async def _on_thread(self, write: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, write)
 
     def _poked(self) -> None:
         self._home.drain_pokes()

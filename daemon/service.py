@@ -63,6 +63,11 @@ class Service:
             home.close()
         self._homes.clear()
 
+    def hurry(self) -> None:
+        """Wait no longer for a ledger that another process holds: the daemon is about to end."""
+        for courier in self._couriers.values():
+            courier.hurry()
+
     def bus_lost(self, error: UnreachableError) -> None:
         """Note that the bus cannot be reached, and why: logged once, until it is back."""
         if self._connection != "lost":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +16,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-BUSY_TIMEOUT_MS = 5000
+BUSY_TIMEOUT_S = 5.0
+_BUSY_PAUSE_MAX_S = 0.025
 # Older ones may corrupt a WAL file that several processes write and checkpoint (the WAL-reset bug, fixed in 3.51.3).
 _SQLITE_LEAST = 3_051_003
+
+
+class Patience:
+    """How long a connection waits for another program that holds the file: SQLite's busy handler.
+
+    SQLite's own timeout would end for nobody: neither for Ctrl-C, nor for a daemon that is told to end.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        """Wait at most `limit_s`."""
+        self._limit_s = limit_s
+        self._until_s = 0.0
+        self._hurried = threading.Event()
+
+    def wait(self, calls: int) -> bool:
+        """Wait a little, after `calls` such waits for the same lock. Returns False to give up."""
+        if calls == 0:
+            self._until_s = time.monotonic() + self._limit_s
+        pause_s = min(0.001 * (calls + 1), _BUSY_PAUSE_MAX_S)
+        return time.monotonic() < self._until_s and not self._hurried.wait(pause_s)
+
+    def hurry(self) -> None:
+        """End the wait that is under way, and let none begin. Any thread may say so."""
+        self._hurried.set()
 
 
 def connect(path: Path, *, create: bool = False) -> apsw.Connection:
@@ -30,7 +57,7 @@ def connect(path: Path, *, create: bool = False) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     with translated(path):
         connection = apsw.Connection(str(path), flags=flags)
-        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        connection.set_busy_timeout(round(BUSY_TIMEOUT_S * 1000))
         # A clerk's command is a short life: the last one out must not pay for a checkpoint.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "synchronous = FULL"):

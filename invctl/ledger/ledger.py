@@ -14,7 +14,7 @@ from invctl.clock import SystemClock
 from invctl.errors import NotEnoughStockError, NotFoundError, RefusedError, WrongStateError
 from invctl.ledger import database, migrations, requests
 from invctl.ledger.checks import check_currency, check_name, check_origin, check_timezone
-from invctl.ledger.database import connect, no_ledger, translated
+from invctl.ledger.database import BUSY_TIMEOUT_S, Patience, connect, no_ledger, translated
 from invctl.ledger.writers import WriterQueue
 from invctl.ledger.writing import NOBODY, Origin, Receipt, Write
 from invctl.model import events
@@ -68,6 +68,8 @@ class Ledger:
         self.clock = clock
         self.chance = chance
         self._queue = WriterQueue(str(home / WRITERS), timeout_s)
+        self._patience = Patience(BUSY_TIMEOUT_S)
+        connection.set_busy_handler(self._patience.wait)
         self._poke_file = str(home / RUN / POKE_FILE)
 
     @classmethod
@@ -156,6 +158,14 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def hurry(self) -> None:
+        """Let nothing wait for other writers any longer: it is busy at once, also what waits now.
+
+        Any thread may say so, as this one's process is about to end.
+        """
+        self._queue.hurry()
+        self._patience.hurry()
 
     def now_us(self) -> int:
         """Return the ledger's time, which never runs back: the later of now and the last event's."""

@@ -30,6 +30,7 @@ class WriterQueue:
         self._timeout_s = timeout_s
         self._fd = -1
         self._turn: _Turn | None = None
+        self._hurried = False
 
     def enter(self) -> None:
         """Wait for one's turn. Raises BusyError when it does not come in time, RefusedError where no file can be."""
@@ -42,7 +43,7 @@ class WriterQueue:
                 return
             self._turn = _Turn(self._fd, place)
         try:
-            self._turn.came.wait(self._timeout_s)
+            self._turn.wait(0 if self._hurried else self._timeout_s)
         except BaseException:
             # Such as Ctrl-C: who lives on must not keep a turn that it does not know of.
             if not self._turn.pause():
@@ -51,8 +52,16 @@ class WriterQueue:
             raise
         if self._turn.pause():
             hint = f"try again; if it lasts, a process that holds it may be stopped: `fuser -v {self._path}` names it"
-            raise BusyError(f"the ledger has been busy for {self._timeout_s:g} s", hint=hint)
+            since = "" if self._hurried else f" for {self._timeout_s:g} s"
+            raise BusyError(f"the ledger has been busy{since}", hint=hint)
         self._turn = None
+
+    def hurry(self) -> None:
+        """End the wait that is under way, and let none begin. Any thread may say so."""
+        self._hurried = True
+        # In this order, as `enter` does it in the other: who has not seen the one is found by the other.
+        if turn := self._turn:
+            turn.hurry()
 
     def leave(self) -> None:
         """Let the next one in."""
@@ -83,18 +92,26 @@ class _Turn:
     """
 
     def __init__(self, fd: int, place: int) -> None:
-        self.came = threading.Event()
         self._fd = fd
         self._place = place
         self._decision = threading.Lock()
         self._wanted = True
-        self._over = self._closing = False
+        self._came = self._over = self._closing = False
+        self._waited_enough = threading.Event()
         threading.Thread(target=self._stand, daemon=True).start()
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when the turn has come, after the time, or when told to hurry: `pause` tells which."""
+        self._waited_enough.wait(timeout_s)
+
+    def hurry(self) -> None:
+        """Let nobody wait any longer."""
+        self._waited_enough.set()
 
     def pause(self) -> bool:
         """Give up. Returns False where the turn came at the last moment after all."""
         with self._decision:
-            self._wanted = self.came.is_set()
+            self._wanted = self._came
             return not self._wanted
 
     def resume(self) -> bool:
@@ -113,7 +130,8 @@ class _Turn:
         _lock(self._fd, fcntl.LOCK_SH, 0, self._place, wait=True)
         with self._decision:
             if self._wanted:
-                self.came.set()
+                self._came = True
+                self._waited_enough.set()
                 return
             self._over = True
             if not self._closing:

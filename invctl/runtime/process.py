@@ -22,16 +22,19 @@ _CANCELLED = 1
 _CTRL_C = 128 + signal.SIGINT
 
 
-def run_until_signal(main: Main, *, log: FilteringBoundLogger, limit_s: float = 2.0) -> int:
-    """Run `main(stop)` until it returns; SIGTERM and SIGINT set `stop`. Returns the exit code.
+def run_until_signal(
+    main: Main, *, log: FilteringBoundLogger, on_stop: Callable[[], None] = lambda: None, limit_s: float = 2.0
+) -> int:
+    """Run `main(stop)` until it returns; SIGTERM and SIGINT call `on_stop` and set `stop`. Returns the exit code.
 
     That is 0, or 130 after SIGINT, or 1 where `main` did not heed `stop` within three quarters of `limit_s` and was
-    cancelled. A second signal ends the process at once, and so does the kernel when `limit_s` is over: also where the
-    event loop hangs. Raises what `main` raises; of a group, the one exception that tells what was wrong, if any does.
+    cancelled. `on_stop` is for what cancelling does not end: a wait in a thread. A second signal ends the process at
+    once, and so does the kernel when `limit_s` is over: also where the event loop hangs. Raises what `main` raises; of
+    a group, the one exception that tells what was wrong, if any does.
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        return asyncio.run(_supervise(main, log, limit_s))
+        return asyncio.run(_supervise(main, log, on_stop, limit_s))
     except ExceptionGroup as group:
         error = _telling(group)
     finally:
@@ -41,9 +44,9 @@ def run_until_signal(main: Main, *, log: FilteringBoundLogger, limit_s: float = 
     raise error
 
 
-async def _supervise(main: Main, log: FilteringBoundLogger, limit_s: float) -> int:
+async def _supervise(main: Main, log: FilteringBoundLogger, on_stop: Callable[[], None], limit_s: float) -> int:
     stop = asyncio.Event()
-    received = _stop_on_signal(stop, log, limit_s)
+    received = _stop_on_signal(stop, log, on_stop, limit_s)
     work = asyncio.create_task(main(stop))
     signalled = asyncio.create_task(stop.wait())
     await asyncio.wait({work, signalled}, return_when=asyncio.FIRST_COMPLETED)
@@ -60,7 +63,9 @@ async def _supervise(main: Main, log: FilteringBoundLogger, limit_s: float) -> i
     return _CTRL_C if signal.SIGINT in received else 0
 
 
-def _stop_on_signal(stop: asyncio.Event, log: FilteringBoundLogger, limit_s: float) -> list[signal.Signals]:
+def _stop_on_signal(
+    stop: asyncio.Event, log: FilteringBoundLogger, on_stop: Callable[[], None], limit_s: float
+) -> list[signal.Signals]:
     """Let the first signal set `stop`. Returns a list that will hold that signal."""
     loop = asyncio.get_running_loop()
     received: list[signal.Signals] = []
@@ -68,6 +73,7 @@ def _stop_on_signal(stop: asyncio.Event, log: FilteringBoundLogger, limit_s: flo
     def begin_to_stop() -> None:
         log.info("process.stopping", signal=received[0].name)
         stop.set()
+        on_stop()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         received.append(signal.Signals(number))

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,8 @@ from invctl.cli.daemon import LOG_BYTES_MAX
 from invctl.cli.invd import running
 from invctl.ledger.ledger import Ledger
 from invctl.settings import CONFIG_FILE, LOG_FILE, RUN
-from tests.e2e.clerk import INVCTL, environment
+from tests.e2e.clerk import INVCTL, environment, hold_in_the_past
+from tests.integration.ledger.processes import queue_locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,6 +188,28 @@ def test_one_that_serves_other_stores_is_ended_for_all_or_not_at_all(at_home: Cl
         assert running(other) is not None
         assert clerk("daemon", "stop", "--all").code == 0
         assert running(other) is None
+
+
+@pytest.mark.fault_tolerance
+@pytest.mark.parametrize("is_queued", [True, False])
+def test_it_ends_in_order_while_another_process_holds_the_ledger(at_home: Clerk, is_queued: bool) -> None:
+    clerk = at_home
+    hold_in_the_past(clerk.home, MOUSE=1)
+    run = [sys.executable, "-m", "daemon", "run", str(clerk.home), "--log-format", "json"]
+    with ExitStack() as holding:
+        other = holding.enter_context(Ledger.open(clerk.home))
+        if is_queued:
+            holding.enter_context(other.write())
+        else:
+            other.connection.execute("BEGIN IMMEDIATE")
+        with subprocess.Popen(run, env=environment(clerk.home), stderr=subprocess.PIPE, text=True) as daemon:
+            # It wants to let the reservation expire: it waits in the queue, or inside, for SQLite.
+            while not any("->" in lock or not is_queued for lock in queue_locks(clerk.home)):
+                assert daemon.poll() is None
+            daemon.send_signal(signal.SIGTERM)
+            _, err = daemon.communicate(timeout=60)
+    assert daemon.returncode == 0
+    assert json.loads(err.splitlines()[-1])["action"] == "daemon.stopped"
 
 
 @pytest.mark.concurrency

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from invctl.ledger.ledger import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Worker:
@@ -67,3 +69,9 @@ def working(count: int, what: str, home: Path, *arguments: object) -> Iterator[l
     finally:
         for worker in workers:
             worker.close()
+
+
+def queue_locks(home: Path) -> list[str]:
+    """Return what the kernel lists of the queue of a ledger's writers: a line a lock, an arrow where one waits."""
+    inode = f":{(home / WRITERS).stat().st_ino} "
+    return [line for line in Path("/proc/locks").read_text(encoding="ascii").splitlines() if inode in line]

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import threading
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +16,10 @@ import pytest
 from invctl.clock import SystemClock
 from invctl.errors import BusyError
 from invctl.ledger import reads, writers
+from invctl.ledger.database import Patience
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.writers import WriterQueue
-from tests.integration.ledger.processes import working
+from tests.integration.ledger.processes import queue_locks, working
 from tests.unit.ledger.support import assert_sound, head, hold, new_ledger
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.concurrency
 # How long a test is ready to stand in the queue where it must not get in; it is never waited for otherwise.
 HURRY_S = 0.05
 PATIENT_S = 60.0
+ENDLESS_S = 3600.0
 
 
 @pytest.fixture
@@ -188,24 +191,71 @@ def patiently(enter: Callable[[], object]) -> None:
             return
 
 
-def test_an_interrupt_while_waiting_leaves_the_place(tmp_path: Path) -> None:
+def beside(work: Callable[[], object]) -> Future[object]:
+    """Work in a thread that does not keep the process, should it never end."""
+    outcome: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - not handled but carried to whoever asks
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return outcome
+
+
+@contextmanager
+def interrupted_soon() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, HURRY_S)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupt_while_waiting_leaves_the_place(tmp_path: Path) -> None:
     with queues(tmp_path, 2) as (inside, interrupted):
         inside.enter()
-        before = signal.signal(signal.SIGALRM, interrupt)
-        try:
-            signal.setitimer(signal.ITIMER_REAL, HURRY_S)
-            with pytest.raises(KeyboardInterrupt):
-                interrupted.enter()
-        finally:
-            signal.signal(signal.SIGALRM, before)
+        with interrupted_soon():
+            interrupted.enter()
         inside.leave()
         patiently(inside.enter)
         inside.leave()
         interrupted.enter()
         interrupted.leave()
+
+
+def test_who_is_told_to_hurry_waits_no_longer_and_gets_in_where_nobody_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+    wait = writers._Turn.wait
+
+    def telling(turn: writers._Turn, timeout_s: float) -> None:
+        begun.set()
+        wait(turn, timeout_s)
+
+    monkeypatch.setattr(writers._Turn, "wait", telling)
+    with queues(tmp_path, 3, ENDLESS_S) as (inside, hurried, late):
+        inside.enter()
+        waiting = beside(hurried.enter)
+        assert begun.wait(PATIENT_S)
+        hurried.hurry()
+        with pytest.raises(BusyError, match=r"the ledger has been busy$"):
+            waiting.result(PATIENT_S)
+        late.hurry()
+        for queue in (hurried, late):
+            with pytest.raises(BusyError):
+                queue.enter()
+        inside.leave()
+        patiently(hurried.enter)
+        hurried.leave()
 
 
 def test_a_turn_that_comes_at_the_last_moment_is_taken(tmp_path: Path) -> None:
@@ -259,10 +309,9 @@ def test_a_writer_stopped_in_the_queue_is_no_worse(tmp_path: Path, ledger: Ledge
     assert head(ledger) == before + 1
 
 
-def wait_until_somebody_waits(ledger: Path) -> None:
-    # The kernel lists who waits for a lock, with an arrow. Nothing tells us, so we look.
-    inode = f":{(ledger / 'writers').stat().st_ino} "
-    while not any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines()):
+def wait_until_somebody_waits(home: Path) -> None:
+    # Nothing tells us, so we look.
+    while not any("->" in lock for lock in queue_locks(home)):
         os.sched_yield()
 
 
@@ -277,3 +326,56 @@ def test_without_the_queue_sqlite_is_still_the_backstop(tmp_path: Path, ledger: 
         foreign.connection.execute("ROLLBACK")
         hold(foreign, MOUSE=1)
         hold(ledger, MOUSE=1)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Let SQLite wait without an end, and count how often it asks whether to wait on."""
+    monkeypatch.setattr("invctl.ledger.ledger.BUSY_TIMEOUT_S", ENDLESS_S)
+    times = threading.Semaphore(0)
+    wait = Patience.wait
+
+    def counted(patience: Patience, calls: int) -> bool:
+        times.release()
+        return wait(patience, calls)
+
+    monkeypatch.setattr(Patience, "wait", counted)
+    return times
+
+
+def test_another_program_is_waited_for(tmp_path: Path, asked: threading.Semaphore, ledger: Ledger) -> None:
+    with Ledger.open(tmp_path) as foreign:
+        foreign.connection.execute("BEGIN IMMEDIATE")
+        waiting = beside(lambda: hold(ledger, MOUSE=1))
+        for _ in range(3):
+            assert asked.acquire(timeout=PATIENT_S)
+        foreign.connection.execute("ROLLBACK")
+        waiting.result(PATIENT_S)
+
+
+def test_who_is_told_to_hurry_waits_for_no_other_program(
+    tmp_path: Path, asked: threading.Semaphore, ledger: Ledger
+) -> None:
+    with Ledger.open(tmp_path) as foreign, Ledger.open(tmp_path) as hurried:
+        foreign.connection.execute("BEGIN IMMEDIATE")
+        waiting = beside(lambda: hold(hurried, MOUSE=1))
+        assert asked.acquire(timeout=PATIENT_S)
+        hurried.hurry()
+        with pytest.raises(BusyError, match="the ledger is busy"):
+            waiting.result(PATIENT_S)
+        with pytest.raises(BusyError):
+            hold(hurried, MOUSE=1)
+        foreign.connection.execute("ROLLBACK")
+        hold(hurried, MOUSE=1)
+
+
+def test_an_interrupt_while_another_program_is_waited_for(
+    tmp_path: Path, asked: threading.Semaphore, ledger: Ledger
+) -> None:
+    with Ledger.open(tmp_path) as foreign:
+        foreign.connection.execute("BEGIN IMMEDIATE")
+        with interrupted_soon():
+            hold(ledger, MOUSE=1)
+        assert asked.acquire(blocking=False)
+        foreign.connection.execute("ROLLBACK")
+        hold(foreign, MOUSE=1)

@@ -56,8 +56,14 @@ async def slow_to_end(stop):
     print("stopping", flush=True)
     await asyncio.Event().wait()
 
+over = threading.Event()
+
+async def waiting(stop):
+    print("ready", flush=True)
+    await asyncio.to_thread(over.wait)
+
 log = configure("invd", fmt="json")
-sys.exit(run_until_signal(globals()[sys.argv[1]], log=log, limit_s=float(sys.argv[2])))
+sys.exit(run_until_signal(globals()[sys.argv[1]], log=log, on_stop=over.set, limit_s=float(sys.argv[2])))
 """
 
 
@@ -108,6 +114,12 @@ def test_what_does_not_heed_the_stop_is_cancelled() -> None:
     returned, out, err = daemon.end()
     assert (returned, out) == (1, "cancelled")
     assert '"action": "process.stop_overdue"' in err
+
+
+def test_what_waits_in_a_thread_is_ended_by_what_is_called() -> None:
+    daemon = Daemon("waiting", 60)
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.end()[0] == 0
 
 
 @pytest.mark.parametrize("main", ["stubborn", "hanging", "lingering"])
