@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import exists, func, literal_column, select
 
 from central import tables
+from central.centrals import list_centrals
 from central.database import now_us
 from central.freshness import Freshness, freshness
 from central.shards import list_shards
-from central.views import ReservationRow, Status, StockRow, StoreRow
+from central.views import CentralRow, ReservationRow, Status, StockRow, StoreRow
 from invctl.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
+
+    from central.centrals import CentralProcess
 
 ROWS_FETCHED_MAX = 1000
 PENDING = "pending"
@@ -112,8 +115,10 @@ def list_stores(connection: Connection) -> list[StoreRow]:
 def status(connection: Connection) -> Status:
     """Return how central stands."""
     stores = list_stores(connection)
+    now = now_us(connection)
     return Status(
-        now_us=now_us(connection),
+        now_us=now,
+        centrals=[_central(each, now) for each in list_centrals(connection)],
         shards=list_shards(connection),
         stores=stores,
         events=sum(store.fresh.as_of_seq for store in stores),
@@ -174,6 +179,23 @@ def _reservation(rows: list[Row[*tuple[Any, ...]]], fresh: dict[str, Freshness])
             if each.sku is not None
         ),
         fresh=fresh[row.store],
+    )
+
+
+def _central(each: CentralProcess, now: int) -> CentralRow:
+    living = each.is_living(now)
+    return CentralRow(
+        holder=each.holder,
+        host=each.host,
+        pid=each.pid,
+        version=each.version,
+        since_us=each.since_us,
+        seen_us=each.seen_us,
+        # After the clock was set back, that moment may be still to come.
+        seen_s=max(now - each.seen_us, 0) / 1_000_000,
+        living=living,
+        shards=each.shards if living else (),
+        metrics=each.metrics,
     )
 
 

@@ -85,20 +85,47 @@ class StoreRow(NamedTuple):
         return _flat(self)
 
 
+class CentralRow(NamedTuple):
+    """A central, as it was when it was last seen, `seen_s` seconds ago. One that is not living serves nothing."""
+
+    holder: str
+    host: str
+    pid: int
+    version: str
+    since_us: int
+    seen_us: int
+    seen_s: float
+    living: bool
+    shards: tuple[int, ...]
+    metrics: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a JSON value, instants in RFC 3339."""
+        return _flat(self) | {"shards": list(self.shards)}
+
+
 class Status(NamedTuple):
     """Central as a whole. `events` counts what is archived."""
 
     now_us: int
+    centrals: list[CentralRow]
     shards: list[ShardState]
     stores: list[StoreRow]
     events: int
 
+    @property
+    def served_by(self) -> dict[int, str]:
+        """For each shard that is served: by whom."""
+        return {shard: each.holder for each in self.centrals if each.living for shard in each.shards}
+
     def as_dict(self) -> dict[str, Any]:
-        """Return it as a JSON value."""
+        """Return it as a JSON value. A shard's `holder` minted its fence, `served_by` serves it now, if anybody."""
+        served_by = self.served_by
         return {
             "now": format_time(self.now_us),
             "events": self.events,
-            "shards": [_flat(shard) for shard in self.shards],
+            "centrals": [each.as_dict() for each in self.centrals],
+            "shards": [_flat(each) | {"served_by": served_by.get(each.shard)} for each in self.shards],
             "stores": [store.as_dict() for store in self.stores],
         }
 

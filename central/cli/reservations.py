@@ -81,7 +81,7 @@ def reservations(
         rows = reads.reservations(
             connection, store=store, status=None if status == EVERY else status, sku=sku, limit=limit
         )
-        tell_if_stopped(ctx, out)
+        tell_if_stopped(ctx, out, connection)
         if out.fmt != "table":
             out.rows(all_columns(ReservationRow), (row.as_dict() for row in rows), ident="reservation")
             return

@@ -14,7 +14,7 @@ from central.database import describe, reading
 from central.home import is_held, status_path
 from central.migrations import require_current
 from central.tables import ADMITTED
-from central.views import Status, StoreRow
+from central.views import CentralRow, Status, StoreRow
 from invctl.clock import parse_time
 from invctl.console.command import output
 from invctl.console.output import Column
@@ -75,14 +75,13 @@ def _message(record: dict[str, Any], now: Status) -> list[Part]:
         f"     {record['database']}, {words.counted(now.events, 'event')}",
         ("\nprocess", "bold"),
         "      ",
-        *_process(record, when),
+        *_process(record, now, when),
     ]
-    for shard in now.shards:
-        if shard.fenced_us is not None:
-            parts += [
-                (f"\n{'shard ' + str(shard.shard):<12}", "bold"),
-                f" {shard.holder}, since {when.second(shard.fenced_us)} {when.zone}, at position {shard.position}",
-            ]
+    for number, each in enumerate(now.centrals):
+        parts += [("\n" + ("" if number else "centrals").ljust(12), "bold"), f" {each.holder} ", *_central(each)]
+    unserved = [str(shard.shard) for shard in now.shards if shard.shard not in now.served_by]
+    if unserved and any(each.living for each in now.centrals):
+        parts += [("\nattention", "bold yellow"), f"    nobody serves {words.shards(unserved)} now"]
     for row in now.stores:
         for trouble in words.troubles(row, now.now_us):
             parts += [("\nattention", "bold yellow"), f"    {trouble}"]
@@ -97,14 +96,26 @@ def _message(record: dict[str, Any], now: Status) -> list[Part]:
     return parts
 
 
-def _process(record: dict[str, Any], when: LocalTime) -> list[Part]:
+def _central(each: CentralRow) -> list[Part]:
+    """Say what a central does, in the words that follow its name."""
+    seen = f", seen {words.duration(each.seen_s)} ago"
+    if not each.living:
+        return [("is gone", "yellow"), f"{seen} last"]
+    if not each.shards:
+        return [("stands by", "green"), seen]
+    return [("serves", "green"), f" {words.shards(list(map(str, each.shards)))}{seen}"]
+
+
+def _process(record: dict[str, Any], now: Status, when: LocalTime) -> list[Part]:
+    if not record["running"] and any(each.living for each in now.centrals):
+        return [("not here", "bold"), ": no central runs in this home, but others do"]
     if not record["running"]:
         return [("not running", "bold red"), ": what is shown is as it was left; `invcentral run` starts it"]
     process = record["process"]
     if process is None:
         return [("starting", "yellow")]
     parts: list[Part] = [
-        ("runs", "bold green") if process["shards"] else ("waits for a lease", "bold yellow"),
+        _doing(process),
         f" since {when.second(parse_time(process['since']))} {when.zone}, pid {process['pid']}",
         ("\nbroker", "bold"),
         f"       {process['broker']} ",
@@ -118,6 +129,14 @@ def _process(record: dict[str, Any], when: LocalTime) -> list[Part]:
             f"      half within {words.milliseconds(latency['p50'])}, 99% within {words.milliseconds(latency['p99'])}",
         ]
     return parts
+
+
+def _doing(process: dict[str, Any]) -> Part:
+    if process["shards"]:
+        return ("runs", "bold green")
+    if process["share"] == 0:
+        return ("stands by", "bold green")
+    return ("waits for a lease", "bold yellow")
 
 
 def _for_people(row: StoreRow) -> dict[str, Any]:

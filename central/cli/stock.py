@@ -46,7 +46,7 @@ def stock(ctx: Context, sku: AnySku = None, store: AnyStore = None) -> None:
     out = output(ctx)
     with read(ctx) as connection:
         rows = reads.stock(connection, sku=sku, store=store)
-        tell_if_stopped(ctx, out)
+        tell_if_stopped(ctx, out, connection)
         if out.fmt != "table":
             out.rows(all_columns(StockRow), (row.as_dict() for row in rows), ident="sku")
             return

@@ -14,7 +14,7 @@ from central.cli.command import open_engine
 from central.cli.following import Filters, Follower
 from central.cli.narrow import cut, line_width
 from central.cli.parameters import SKU, STORE
-from central.cli.presence import PresenceWatch, tell_if_stopped
+from central.cli.presence import PresenceWatch
 from central.cli.times import LocalTime
 from central.database import now_us, reading
 from central.tail import (
@@ -129,14 +129,12 @@ def tail(
         after, now = _begin(engine, start, since, follow=follow)
         follower = Follower(engine, after, filters, clock=SystemClock())
         when = LocalTime(now)
-        if follow:
-            tell_if_stopped(ctx, out)
+        watch = PresenceWatch(ctx, out, engine, SystemClock()) if follow else None
         if out.fmt == "table":
             out.talk(f"times are {when.zone}")
         _tell_what_is_unknown(engine, filters, out)
         emit = out.stream(COLUMNS, ident="resume")
-        watch = PresenceWatch(ctx, out, SystemClock())
-        found = follower.follow(watch.wait, out.talk) if follow else follower.rest()
+        found = follower.follow(watch.wait, out.talk) if watch else follower.rest()
         width = line_width(out)
         try:
             for event in found:

@@ -117,6 +117,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def shards(numbers: Sequence[str]) -> str:
+    """Return `shard 0`, or `8 shards (0, 1, 2, 3, 4, and 3 more)`."""
+    if len(numbers) == 1:
+        return f"shard {numbers[0]}"
+    return f"{counted(len(numbers), 'shard')} ({listed(numbers)})"
+
+
 def units(lines: Iterable[tuple[str, int]]) -> str:
     """Return `2 MOUSE-001, 1 LAPTOP-001`; lines of nothing are left out, and of many the first are shown."""
     return listed([f"{quantity} {sku}" for sku, quantity in lines if quantity])

@@ -594,9 +594,9 @@ class TestRunning:
         tail = linked.start("tail", "-o", "table")
         eventually(lambda: "no central runs" in tail.err())
         central = linked.serve()
-        eventually(lambda: "runs in this home again" in tail.err())
+        eventually(lambda: "a central runs again" in tail.err())
         assert central.send(signal.SIGTERM) == 0
-        eventually(lambda: "has stopped" in tail.err())
+        eventually(lambda: "the last central has stopped" in tail.err())
         assert tail.alive()
 
     @pytest.mark.concurrency

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from central import reads, tables
+from central import centrals, reads, tables
 from central.database import reading, writing
 from central.freshness import Freshness
 from invctl.errors import NotFoundError
@@ -265,10 +265,40 @@ def test_status_counts_what_is_behind_and_in_doubt(stocked: HeadOffice, historie
     assert (brooklyn["first_heard_at"], brooklyn["admitted_at"]) == ("2026-01-01T00:00:00.000000Z", None)
     assert status.events == len(stocked.rows(tables.archive)) == 8
     assert shown["shards"] == [
-        {"shard": 0, "holder": "central-1", "fenced_at": shown["shards"][0]["fenced_at"], "position": 8}
+        {
+            "shard": 0,
+            "holder": "central-1",
+            "fenced_at": shown["shards"][0]["fenced_at"],
+            "position": 8,
+            "served_by": None,
+        }
     ]
+    assert shown["centrals"] == []
     assert [store["store"] for store in shown["stores"]] == list(rows)
     assert shown["now"] >= shown["shards"][0]["fenced_at"]
+
+
+@pytest.mark.parametrize(("ttl_s", "living"), [(60.0, True), (0.0, False)])
+def test_status_shows_each_central_and_a_shard_s_server_while_that_lives(
+    office: HeadOffice, ttl_s: float, *, living: bool
+) -> None:
+    with writing(office.engine) as connection:
+        for holder, shards in (("central-1", [0]), ("central-2", [])):
+            centrals.be_seen(
+                connection, holder=holder, host="office", pid=7, version="1.0", ttl_s=ttl_s, shards=shards, metrics=None
+            )
+        connection.commit()
+    with reading(office.engine) as connection:
+        shown = reads.status(connection).as_dict()
+    assert [(each["holder"], each["living"], each["shards"]) for each in shown["centrals"]] == [
+        ("central-1", living, [0] if living else []),
+        ("central-2", living, []),
+    ]
+    first = shown["centrals"][0]
+    assert (first["host"], first["pid"], first["version"], first["metrics"]) == ("office", 7, "1.0", None)
+    assert first["since_at"] == first["seen_at"]
+    assert first["seen_s"] >= 0
+    assert shown["shards"][0]["served_by"] == ("central-1" if living else None)
 
 
 def test_rows_come_one_by_one_while_others_are_read(stocked: HeadOffice, monkeypatch: pytest.MonkeyPatch) -> None:
