@@ -82,7 +82,7 @@ class Leases:
         self._free_since_s: dict[int, float] = {}
         self._above_share: set[int] = set()
         self._share: int | None = None
-        self._waiting: dict[int, str] = {}
+        self._waiting_for: set[str | None] = set()
 
     def fences(self) -> dict[int, str]:
         """Return the shards that are ours to serve now, each with its fence."""
@@ -118,8 +118,7 @@ class Leases:
             is_left = self._clock.monotonic_s() >= self._free_since_s[shard] + LEFT_AFTER_TTLS * self._ttl_s
             if is_left or len(self._held) + len(self._leaving) < share:
                 changes += await self._acquire(shard, above_share=is_left and len(self._held) >= share)
-        if len(self._held) < share:
-            self._note_waiting(holders)
+        self._note_waiting(holders, share)
         return changes
 
     async def ended(self, shard: int, fence: str) -> None:
@@ -257,13 +256,12 @@ class Leases:
         self._held[shard] = Lease(fence, sent_s + self._ttl_s)
         if above_share:
             self._above_share.add(shard)
-        self._waiting.pop(shard, None)
         self._log.info("lease.acquired", shard=shard, ttl_s=self._ttl_s)
         return 1
 
-    def _note_waiting(self, holders: dict[int, str | None]) -> None:
-        """Say whom we wait for, once."""
-        for shard, holder in holders.items():
-            if holder not in {None, self._owner} and self._waiting.get(shard) != holder:
-                self._waiting[shard] = str(holder)
-                self._log.info("lease.waiting", shard=shard, holder=holder)
+    def _note_waiting(self, holders: dict[int, str | None], share: int) -> None:
+        """Say for whom we wait, once."""
+        others = {holder for holder in holders.values() if holder not in {None, self._owner}}
+        if len(self._held) < share and others - self._waiting_for:
+            self._log.info("lease.waiting", share=share, has=len(self._held), holders=sorted(map(str, others)))
+            self._waiting_for = others

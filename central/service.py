@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from invctl.clock import Clock
     from invctl.locks.contract import LockManager
 
-LEASES_EVERY_S = 0.25
+LEASES_EVERY_S = 0.5
 UPKEEP_EVERY_S = 1.0
 STATUS_EVERY_S = 1.0
 RELEASE_S = 0.5

@@ -74,7 +74,7 @@ async def test_a_shard_that_another_holds_is_waited_for_and_neither_taken_nor_fe
         assert await second.tick(ALL) == 0
     assert second.fences() == {}
     assert office.row == first.fences()
-    assert [(line["event"], line["holder"]) for line in lines] == [("lease.waiting", "a")]
+    assert [(line["event"], line["holders"]) for line in lines] == [("lease.waiting", ["a"])]
 
 
 async def test_a_lease_is_renewed_at_a_third_of_its_time() -> None:
