@@ -44,7 +44,7 @@ def tell_asides(out: Output, ledger: Ledger, receipt: Receipt) -> None:
     state, reason = ledger.link_state()
     if state == "diverged" or reason == "other_ledger":
         store = ledger.store.store
-        told = f" head office holds another history of {store} and does not take this: see `invctl status`"
+        told = f" head office holds another history of {store}: see `invctl status`"
         out.talk([("warning:", "bold yellow"), told])
 
 

@@ -68,7 +68,8 @@ def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreT
         f"\nstock     {counted(record['products'], 'product')}, {open_}",
         f"\ncentral   {acked}",
         "\nlink      ",
-        (words, "green" if record["link"] == "up" else "yellow"),
+        # What is wrong, and what to do about it, a line each.
+        (words.replace("; ", f"\n{'':10}"), "green" if record["link"] == "up" else "yellow"),
         f"\ndaemon    {describe(invd, when)}",
     ]
     if record["suspects"]:

@@ -90,7 +90,7 @@ def _wait(ledger: Ledger, acked_seq: int, head_seq: int, deadline_s: float, bar:
         if link.state in NOT_TAKEN and now_s - moved_s >= SETTLED_S and _is_of(link, invd):
             why, todo = explain(link, ledger.store.store)
             details = {**pending, "link": link.state, "reason": link.reason}
-            raise UnreachableError(f"{lacking}, and waiting does not help: {why}", hint=todo, **details)
+            raise UnreachableError(f"{lacking}: {why}", hint=todo, **details)
         if now_s >= deadline_s:
             message = f"time ran out with {lacking}"
             hint = f"the link is {in_words(link, ledger.store.store)}"
