@@ -82,7 +82,7 @@ class Leases:
         self._free_since_s: dict[int, float] = {}
         self._above_share: set[int] = set()
         self._share: int | None = None
-        self._waiting_for: set[str | None] = set()
+        self._waiting_for: set[str] = set()
 
     def fences(self) -> dict[int, str]:
         """Return the shards that are ours to serve now, each with its fence."""
@@ -261,7 +261,7 @@ class Leases:
 
     def _note_waiting(self, holders: dict[int, str | None], share: int) -> None:
         """Say for whom we wait, once."""
-        others = {holder for holder in holders.values() if holder not in {None, self._owner}}
+        others = {holder for holder in holders.values() if holder and holder != self._owner}
         if len(self._held) < share and others - self._waiting_for:
-            self._log.info("lease.waiting", share=share, has=len(self._held), holders=sorted(map(str, others)))
+            self._log.info("lease.waiting", share=share, has=len(self._held), holders=sorted(others))
             self._waiting_for = others
