@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from daemon.metrics import StoreMeasure
 from invctl.errors import BusyError, UnreachableError
 from invctl.ledger import outbox, reads, reservations
 from invctl.ledger.ledger import Ledger
@@ -59,6 +60,7 @@ class Courier:
         self._wake = asyncio.Event()
         self._learnt = asyncio.Event()
         self._learnt.set()
+        self._expired = 0
         asyncio.get_running_loop().add_reader(home.poke_fd, self._poked)
 
     @property
@@ -70,6 +72,22 @@ class Courier:
     def state(self) -> ShipperState:
         """What the courier knows of central."""
         return self._shipper.state
+
+    def measure(self) -> StoreMeasure:
+        """Look how far the store is."""
+        state, head = self._shipper.state, self._outbox.head()
+        pending_us = self._outbox.time_us_at(state.acked_seq + 1)
+        waited_s = None if pending_us is None else max(self._clock.now_us() - pending_us, 0) / 1_000_000
+        return StoreMeasure(
+            self.store,
+            head_seq=head.seq,
+            acked_seq=state.acked_seq,
+            link=state.link,
+            acked_s=self._shipper.acked_s,
+            pending_s=None if waited_s is None else self._clock.monotonic_s() - waited_s,
+            suspects=state.suspects,
+            expired=self._expired,
+        )
 
     def subscribed(self) -> None:
         """Note that the bus confirmed the subscription."""
@@ -132,6 +150,7 @@ class Courier:
             return 0
         count = await self._on_thread(partial(reservations.expire, self._writer, EXPIRED_AT_ONCE))
         if count:
+            self._expired += count
             self._log.info("reservations.expired", count=count)
             self._wake.set()
         return count

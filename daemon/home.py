@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from typing import TYPE_CHECKING
@@ -37,12 +38,12 @@ class Home:
         return self._run / STATUS_FILE
 
     def drain_pokes(self) -> None:
-        """Take what was written into the pipe. Afterwards a new poke will be seen, so read the ledger after this."""
-        try:
-            while os.read(self.poke_fd, 65536):
-                pass
-        except BlockingIOError:
-            pass
+        """Take what was written into the pipe. Afterwards a new poke will be seen, so read the ledger after this.
+
+        Once: whoever writes without a pause is not to keep the loop from everything else.
+        """
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.poke_fd, 65536)
 
     def close(self) -> None:
         """Let go of the folder, and take away what speaks of a daemon that runs."""

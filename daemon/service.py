@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.courier import Courier
 from daemon.home import Home
+from daemon.metrics import StoreCollector
 from invctl.bus.contract import Subscribed
 from invctl.clock import format_time
 from invctl.errors import RefusedError
+from invctl.runtime.health import Health
 from invctl.runtime.jobs import Jobs
 from invctl.runtime.status import write_status
 from invctl.sync import channels
@@ -26,17 +28,24 @@ if TYPE_CHECKING:
     from invctl.bus.contract import EventBus
     from invctl.clock import Clock
     from invctl.errors import UnreachableError
+    from invctl.runtime.breaker import Breaker
 
 LOOK_EVERY_S = 1.0
 EXPIRE_EVERY_S = 1.0
+MEASURE_EVERY_S = 1.0
 EXAMINE_EVERY_S = 60.0
 
 
 class Service:
     """The daemon of one or many stores."""
 
-    def __init__(self, *, namespace: str, clock: Clock, chance: Random, log: FilteringBoundLogger) -> None:
-        """Begin with no store; `run` takes hold of their folders."""
+    def __init__(
+        self, *, namespace: str, clock: Clock, chance: Random, log: FilteringBoundLogger, breaker: Breaker
+    ) -> None:
+        """Begin with no store; `hold` takes hold of their folders.
+
+        `breaker` is the one that the bus publishes through: it is shown in `status`, and asked for readiness.
+        """
         self._namespace = namespace
         self._clock = clock
         self._chance = chance
@@ -46,6 +55,15 @@ class Service:
         self._connection = "connecting"
         self._why = self._hint = ""
         self._bus_name = ""
+        self._breaker = breaker
+        breaker.on_change(self._write_status)
+        self._said: dict[str, Any] = {}
+        self._watched_at: Callable[[], str | None] = lambda: None
+        self.meter = StoreCollector(clock)
+        self.health = Health(clock)
+        self.health.add_check("bus", self._why_no_bus)
+        self.health.add_check("breaker", breaker.why_not)
+        self.health.add_fact("stores", self._links)
         self._since = format_time(clock.now_us())
 
     def hold(self, paths: Sequence[Path]) -> None:
@@ -68,6 +86,10 @@ class Service:
         for courier in self._couriers.values():
             courier.hurry()
 
+    def watched_at(self, url: Callable[[], str | None]) -> None:
+        """Let `url` say where this process can be watched, for `status`; None while it cannot."""
+        self._watched_at = url
+
     def bus_lost(self, error: UnreachableError) -> None:
         """Note that the bus cannot be reached, and why: logged once, until it is back."""
         if self._connection != "lost":
@@ -87,7 +109,7 @@ class Service:
             self._log.info("daemon.started", stores=len(self._couriers), broker=bus.name, pid=os.getpid())
             self._schedule(jobs)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._listen(bus))]
+                tasks = [group.create_task(self._listen(bus)), group.create_task(self.health.beats())]
                 tasks += [group.create_task(courier.run()) for courier in self._couriers.values()]
                 await jobs.run(stop)
                 for task in tasks:
@@ -108,10 +130,26 @@ class Service:
     def _schedule(self, jobs: Jobs) -> None:
         jobs.add("look", LOOK_EVERY_S, lambda: self._each(Courier.look))
         jobs.add("expire", EXPIRE_EVERY_S, lambda: self._each(Courier.expire))
+        jobs.add("measure", MEASURE_EVERY_S, self._measure)
         jobs.add("examine", EXAMINE_EVERY_S, lambda: self._each(Courier.examine))
 
     async def _each(self, tick: Callable[[Courier], Coroutine[Any, Any, int]]) -> int:
         return sum(await asyncio.gather(*(tick(courier) for courier in self._couriers.values())))
+
+    async def _measure(self) -> int:
+        """Look how far each store is, for those who watch, and say how it stands where that has changed."""
+        self.meter.note([courier.measure() for courier in self._couriers.values()])
+        self._write_status()
+        return len(self._couriers)
+
+    def _why_no_bus(self) -> str | None:
+        if self._connection == "connected":
+            return None
+        return self._why or f"not connected to {self._bus_name or 'the broker'} yet"
+
+    def _links(self) -> dict[str, str]:
+        # Asked on another thread: a copy cannot change while it is walked through.
+        return {store: courier.state.link.value for store, courier in self._couriers.copy().items()}
 
     async def _listen(self, bus: EventBus) -> None:
         stores = {channels.down(self._namespace, store): courier for store, courier in self._couriers.items()}
@@ -130,14 +168,19 @@ class Service:
             courier.subscribed()
 
     def _write_status(self) -> None:
+        status = {
+            "pid": os.getpid(),
+            "since": self._since,
+            "broker": self._bus_name,
+            "connection": self._connection,
+            "why": self._why,
+            "hint": self._hint,
+            "breaker": self._breaker.status().as_dict(),
+            "metrics": self._watched_at(),
+            "stores": sorted(self._couriers),
+        }
+        if status == self._said:
+            return
+        self._said = status
         for home in self._homes:
-            status = {
-                "pid": os.getpid(),
-                "since": self._since,
-                "broker": self._bus_name,
-                "connection": self._connection,
-                "why": self._why,
-                "hint": self._hint,
-                "stores": sorted(self._couriers),
-            }
             write_status(home.status_path, status)

@@ -190,6 +190,8 @@ def _tell(ctx: Context, invd: Invd | None, when: StoreTime, *, changed: bool | N
         message = ("already " if changed is False else "") + describe(invd, when)
         if invd.stores and len(invd.stores) > 1:
             message += f"\nstores: {named(invd.stores)}"
+        if invd.metrics:
+            message += f"\nmetrics: {invd.metrics}/metrics"
     output(ctx).result(record, message=message, ident=str(invd.pid) if invd else None)
     if output(ctx).fmt != "table":
         return

@@ -26,6 +26,10 @@ class Invd(NamedTuple):
     why: str | None = None
     """Why it is lost, and what to do about it in `hint`."""
     hint: str | None = None
+    breaker: dict[str, Any] | None = None
+    """Whether it still tries to send: its state, since when, how often it failed, and when it tries next."""
+    metrics: str | None = None
+    """Where it can be watched."""
     stores: list[str] | None = None
     """All that it serves."""
 
@@ -83,9 +87,18 @@ def describe(invd: Invd | None, when: StoreTime) -> str:
     if invd.stores and len(invd.stores) > 1:
         told += f", serves {len(invd.stores)} stores"
     if invd.connection == "lost":
-        return f"{told}; {invd.why} (see `invctl daemon logs`)"
+        return f"{told}; {invd.why} (see `invctl daemon logs`){_pause(invd, when)}"
     reach = {"connecting": ", connecting to ", "connected": ", connected to "}.get(invd.connection or "", "")
-    return f"{told}{reach}{invd.broker}" if reach else told
+    return f"{told}{reach}{invd.broker}{_pause(invd, when)}" if reach else told
+
+
+def _pause(invd: Invd, when: StoreTime) -> str:
+    """Say that it does not try to send at the moment, where it does not."""
+    breaker = invd.breaker or {}
+    if breaker.get("state") not in ("open", "half_open"):
+        return ""
+    tries = f"; sends nothing since {when.exact(breaker['since'])} after {breaker['failures']} failures in a row"
+    return f"{tries}, tries again at {when.exact(breaker['next_attempt_at'])}" if breaker["next_attempt_at"] else tries
 
 
 def as_record(invd: Invd | None) -> dict[str, Any]:

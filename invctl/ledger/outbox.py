@@ -47,6 +47,11 @@ class LedgerOutbox:
         row = self._ledger.row("SELECT hash FROM events WHERE seq = ?", (seq,))
         return bytes(row[0]) if row else None
 
+    def time_us_at(self, seq: int) -> int | None:
+        """Return when the event at `seq` was written, by the ledger's clock; None where there is none."""
+        row = self._ledger.row("SELECT time_us FROM events WHERE seq = ?", (seq,))
+        return row[0] if row else None
+
     def read(self, after_seq: int, events_max: int, bytes_max: int) -> Run:
         """Return what follows `after_seq`, up to both limits but at least one event; no bodies where there is none."""
         prev_hash = last_hash = self.hash_at(after_seq) or GENESIS

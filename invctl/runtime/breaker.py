@@ -110,6 +110,7 @@ class Breaker:
         self._since_us = clock.now_us()
         self._failures = 0
         self._attempt_s = 0.0
+        self._attempt_us = 0
         self._why = self._hint = ""
         self._opened = 0
         self._refused = 0
@@ -120,6 +121,14 @@ class Breaker:
     def state(self) -> State:
         """Whether calls go through. It stays `open` until a call is there to be the probe."""
         return self._state
+
+    def why_not(self) -> str | None:
+        """Return why calls do not go through; None where they do."""
+        now = self.status()
+        if now.state is State.CLOSED:
+            return None
+        when = "" if now.next_attempt_us is None else f", next attempt at {format_time(now.next_attempt_us)}"
+        return f"{now.state.value.replace('_', '-')} since {format_time(now.since_us)}{when}: {now.why}"
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Let `listener` be called after each change, on the thread that brought it."""
@@ -133,7 +142,7 @@ class Breaker:
                 self._state,
                 self._since_us,
                 self._failures,
-                self._wall_us(self._attempt_s) if self._state is State.OPEN else None,
+                self._attempt_us if self._state is State.OPEN else None,
                 self._why,
                 self._opened,
                 self._refused,
@@ -208,6 +217,7 @@ class Breaker:
             was_closed = self._state is State.CLOSED
             wait_s = self._backoff.next_s()
             self._attempt_s = self._clock.monotonic_s() + wait_s
+            self._attempt_us = self._clock.now_us() + round(wait_s * 1_000_000)
             self._opened += was_closed
             self._turn(State.OPEN, since_us=None if was_closed else self._since_us)
         told = self._log.warning if was_closed else self._log.debug
@@ -242,6 +252,3 @@ class Breaker:
             cause=REFUSED,
             why=self._why,
         )
-
-    def _wall_us(self, monotonic_s: float) -> int:
-        return self._clock.now_us() + round((monotonic_s - self._clock.monotonic_s()) * 1_000_000)

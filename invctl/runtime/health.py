@@ -28,10 +28,15 @@ class Health:
         self._clock = clock
         self._beat_s = clock.monotonic_s()
         self._checks: dict[str, Check] = {}
+        self._facts: dict[str, Callable[[], Any]] = {}
 
     def add_check(self, name: str, check: Check) -> None:
         """Let `check` say why the process is not ready, or None; it has to be quick, and safe on another thread."""
         self._checks[name] = check
+
+    def add_fact(self, name: str, fact: Callable[[], Any]) -> None:
+        """Let `fact` give a JSON value that stands beside the answer to whether the process is ready; as a check."""
+        self._facts[name] = fact
 
     async def beats(self) -> None:
         """Beat until cancelled."""
@@ -59,4 +64,5 @@ class Health:
         alive, _ = self.liveness()
         if not alive:
             reasons["loop"] = f"the event loop has stood still for {self.stands_still_s():.0f} s"
-        return not reasons, {"ready": not reasons, "reasons": reasons}
+        facts = {name: fact() for name, fact in self._facts.items()}
+        return not reasons, {"ready": not reasons, "reasons": reasons, **facts}

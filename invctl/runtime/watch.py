@@ -6,6 +6,7 @@ The names of the metrics that both daemons have begin with `invctl_`; `docs/oper
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,22 @@ def watch_server(
         "/readyz": lambda: _told(*health.readiness()),
     }
     return HttpServer(routes, listen, log=log)
+
+
+@contextmanager
+def watched(
+    listen: Listen | None, registry: CollectorRegistry, health: Health, *, log: FilteringBoundLogger
+) -> Iterator[Callable[[], str | None]]:
+    """Let the process be watched for the time of the block, unless `listen` is None. Gives what tells where."""
+    if listen is None:
+        yield lambda: None
+        return
+    server = watch_server(listen, registry, health, log=log)
+    server.start()
+    try:
+        yield lambda: server.url
+    finally:
+        server.stop()
 
 
 def gauges(name: str, text: str, label: str, values: Iterable[tuple[str, float | None]]) -> GaugeMetricFamily:

@@ -90,6 +90,7 @@ class Shipper:
         self._suspects = 0
         self._newest_answered = 1
         self._heard_s = now_s
+        self._acked_s: float | None = None
         self._hello_due_s = now_s
         self._flight: deque[int] = deque()
         self._sent_seq = acked_seq
@@ -102,6 +103,11 @@ class Shipper:
     def state(self) -> ShipperState:
         """What is worth remembering and showing."""
         return ShipperState(self._acked_seq, self._link, self._reason, self._suspects)
+
+    @property
+    def acked_s(self) -> float | None:
+        """The moment at which the last `ack` came that the ledger agrees with; None before the first of this boot."""
+        return self._acked_s
 
     def subscribed(self, now_s: float) -> None:
         """Note that the broker confirmed the subscription: whatever was under way may be gone."""
@@ -162,6 +168,7 @@ class Shipper:
             self._set_link(Link.DIVERGED, f"central holds an event {ack.applied_seq} that this ledger does not have")
             return
         self._set_link(Link.UP)
+        self._acked_s = now_s
         if ack.applied_seq < self._acked_seq:
             # Central was restored from a backup, or reset: it is served from where it is.
             self._acked_seq = ack.applied_seq

@@ -25,7 +25,7 @@ from invctl.runtime.logs import configure
 from invctl.runtime.status import read_status
 from invctl.sync import shipper
 from tests.integration.daemon.office import NAMESPACE, Office, until
-from tests.layers import layered
+from tests.layers import breaker, layered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,10 +59,11 @@ class Running:
 async def daemon(bus: MemoryBus, *homes: Path) -> AsyncIterator[Running]:
     stream = io.StringIO()
     log = configure("invd", fmt="json", level="debug", stream=stream)
-    service = Service(namespace=NAMESPACE, clock=SystemClock(), chance=Random(7), log=log)
+    guard = breaker("bus", log=log)
+    service = Service(namespace=NAMESPACE, clock=SystemClock(), chance=Random(7), log=log, breaker=guard)
     service.hold(homes)
     stop = asyncio.Event()
-    task = asyncio.create_task(service.run(stop, layered(bus, log=log)))
+    task = asyncio.create_task(service.run(stop, layered(bus, log=log, guard=guard)))
     try:
         yield Running(service, stream)
         stop.set()

@@ -20,6 +20,13 @@ from invctl.sync.shipper import HEARTBEAT_S, SILENCE_S, Link
 
 pytestmark = pytest.mark.cli
 
+BREAKER = {
+    "state": "open",
+    "since": "2026-11-24T09:01:00.000000Z",
+    "failures": 7,
+    "next_attempt_at": "2026-11-24T09:05:00.000000Z",
+    "why": "nobody is there",
+}
 SAID = {
     "pid": 4711,
     "since": "2026-11-24T09:00:00.000000Z",
@@ -27,6 +34,8 @@ SAID = {
     "connection": "lost",
     "why": "nobody is there",
     "hint": "look",
+    "breaker": BREAKER,
+    "metrics": "http://127.0.0.1:9464",
     "stores": ["downtown"],
 }
 
@@ -93,6 +102,25 @@ def test_the_lock_is_given_back(home: Path) -> None:
         ({"broker": "redis here:1", "connection": "connecting"}, "running, pid 7, connecting to redis here:1"),
         ({"broker": "redis here:1", "connection": "connected"}, "running, pid 7, connected to redis here:1"),
         ({"connection": "lost", "why": "wrong password"}, "running, pid 7; wrong password (see `invctl daemon logs`)"),
+        (
+            {"connection": "lost", "why": "gone", "breaker": BREAKER},
+            "running, pid 7; gone (see `invctl daemon logs`)"
+            "; sends nothing since 2026-11-24 09:01:00 UTC after 7 failures in a row"
+            ", tries again at 2026-11-24 09:05:00 UTC",
+        ),
+        (
+            {
+                "broker": "redis here:1",
+                "connection": "connected",
+                "breaker": {**BREAKER, "state": "half_open", "next_attempt_at": None},
+            },
+            "running, pid 7, connected to redis here:1"
+            "; sends nothing since 2026-11-24 09:01:00 UTC after 7 failures in a row",
+        ),
+        (
+            {"connection": "lost", "why": "gone", "breaker": {**BREAKER, "state": "closed"}},
+            "running, pid 7; gone (see `invctl daemon logs`)",
+        ),
         ({"stores": ["a"]}, "running, pid 7"),
         ({"stores": ["a", "b"]}, "running, pid 7, serves 2 stores"),
     ],
