@@ -9,6 +9,8 @@ deferred one before a write: https://docs.sqlalchemy.org/en/21/dialects/sqlite.h
 
 from __future__ import annotations
 
+import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -41,7 +43,9 @@ POOL_CONNECTIONS_MAX = 8
 AFFECTED_FROM = (3, 7, 0)
 AFFECTED_TO = (3, 51, 2)
 
-_BEGIN = "sqlite_begin"
+_WRITES = "sqlite_writes"
+_HURRIED = "sqlite_hurried"
+_LOOK_EVERY_S = 0.01
 # Any number will do, as long as nobody else locks it.
 _SETUP_LOCK = text(f"SELECT pg_advisory_xact_lock({int.from_bytes(b'invctl', 'big')})")
 _POSTGRES_NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
@@ -100,7 +104,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="READ COMMITTED")
         else:
-            connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+            connection.execution_options(**{_WRITES: True})
         try:
             connection.begin()
             yield connection
@@ -108,6 +112,15 @@ def writing(engine: Engine) -> Iterator[Connection]:
             # A COMMIT that fails may leave the transaction open, and SQLAlchemy would hand it to the next in line.
             connection.invalidate()
             raise
+
+
+def hurry(engine: Engine) -> None:
+    """Let no writer wait for another process any longer, also not one that waits now: ours is about to end.
+
+    Any thread may say so. On PostgreSQL it changes nothing: a wait there ends by the server's time-outs.
+    """
+    if hurried := engine.get_execution_options().get(_HURRIED):
+        hurried.set()
 
 
 def lock_setup(connection: Connection) -> None:
@@ -182,7 +195,8 @@ def _open_sqlite(url: URL, clock: Clock, *, create: bool) -> Engine:
             raise
         return connection
 
-    engine = create_engine(url, module=dbapi2, creator=connect, **_common_options())
+    options = {_HURRIED: threading.Event()}
+    engine = create_engine(url, module=dbapi2, creator=connect, execution_options=options, **_common_options())
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -199,7 +213,28 @@ def _prepare_sqlite(connection: Any, clock: Clock) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+    options = connection.get_execution_options()
+    if options.get(_WRITES):
+        _begin_writing(connection, options[_HURRIED])
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_writing(connection: Connection, hurried: threading.Event) -> None:
+    """Wait for one's turn to write here: nothing can end a wait in SQLite, and it is the only one that lasts."""
+    until_s = time.monotonic() + BUSY_TIMEOUT_S
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except BusyError:
+                if time.monotonic() >= until_s or hurried.wait(_LOOK_EVERY_S):
+                    raise
+            else:
+                return
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {_ms(BUSY_TIMEOUT_S)}")
 
 
 def _open_postgres(url: URL, idle_in_transaction_s: float) -> Engine:

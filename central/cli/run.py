@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import random
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Exit, Option
 
 from central.cli.command import opened, settings
-from central.database import reading
+from central.database import hurry, reading
 from central.home import Home
 from central.migrations import require_current
 from central.service import BusWatch, Service
@@ -81,5 +82,5 @@ def run(
                 await bus.close()
                 await locks.close()
 
-        code = run_until_signal(serve, log=log)
+        code = run_until_signal(serve, log=log, on_stop=partial(hurry, engine))
     raise Exit(code)

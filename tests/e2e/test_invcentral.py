@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from central.app import build, commands
-from central.database import open_database, reading
+from central.database import open_database, reading, writing
 from central.reads import list_stores
 from central.tables import ADMITTED
 from invctl.clock import SystemClock
@@ -55,10 +55,14 @@ class Process:
     def err(self) -> str:
         return self._err.read_text()
 
-    def actions(self) -> list[str]:
+    def told(self) -> list[dict[str, Any]]:
         """What a daemon has logged."""
         whole, _, _ = self.err().rpartition("\n")
-        return [json.loads(line)["action"] for line in whole.splitlines()]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def actions(self) -> list[str]:
+        """The names of what a daemon has logged."""
+        return [line["action"] for line in self.told()]
 
     def until(self, action: str) -> None:
         eventually(lambda: action in self.actions() or not self.alive(), self.err)
@@ -572,6 +576,22 @@ class TestRunning:
         again = linked.serve()
         eventually(lambda: linked.applied("downtown") == head_seq(clerk))
         assert "lease.waiting" not in again.actions()
+
+    @pytest.mark.fault_tolerance
+    def test_sigterm_ends_it_in_order_while_another_process_holds_the_database(
+        self, linked: Office, clerk: Clerk
+    ) -> None:
+        def waiting() -> set[str]:
+            return {line["job"] for line in central.told() if line["action"] == "job.overran"}
+
+        central = linked.serve("--admit-any")
+        serve_store(linked, clerk)
+        eventually(lambda: linked.applied("downtown") == head_seq(clerk))
+        with linked.engine() as engine, writing(engine):
+            # Whatever writes waits now, beyond its time: its presence, and what a store said of itself.
+            eventually(lambda: waiting() == {"leases", "upkeep"}, central.err)
+            assert central.send(signal.SIGTERM) == 0
+        assert central.actions()[-2:] == ["lease.released", "central.stopped"]
 
     @pytest.mark.fault_tolerance
     def test_kill_9_loses_nothing_and_the_next_one_does_not_wait_for_the_lease(

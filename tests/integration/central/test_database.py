@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+from queue import Queue
 from typing import TYPE_CHECKING
 
 import pysqlite3.dbapi2 as sqlite
 import pytest
-from sqlalchemy import create_engine, select, text, update
+from sqlalchemy import create_engine, event, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from central import database, shards, tables
-from central.database import describe, now_us, open_database, reading, writing
+from central.database import describe, hurry, now_us, open_database, reading, writing
 from invctl.clock import ManualClock, SystemClock
 from invctl.errors import BusyError, RefusedError, UnreachableError
 from tests.integration.central.head_office import HeadOffice
 from tests.integration.central.histories import START_US
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
@@ -120,6 +123,42 @@ def test_a_second_writer_waits_and_is_told(office: HeadOffice, monkeypatch: pyte
         connection.execute(update(tables.shards).values(holder="second"))
         connection.commit()
     other.dispose()
+
+
+@pytest.mark.concurrency
+def test_on_sqlite_who_is_told_to_hurry_waits_no_longer_and_writes_where_nobody_does(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 3600.0)
+    other, engine = (open_database(sqlite_url, clock=ManualClock()) for _ in range(2))
+    tries = threading.Semaphore(0)
+    event.listen(engine, "handle_error", lambda _: tries.release())
+
+    def write() -> None:
+        with writing(engine) as connection:
+            connection.execute(update(tables.shards).values(holder="hurried"))
+            connection.commit()
+
+    with writing(other):
+        outcome: Queue[BaseException] = Queue()
+        threading.Thread(target=lambda: outcome.put(caught_of(write)), daemon=True).start()
+        for _ in range(3):
+            assert tries.acquire(timeout=60)
+        hurry(engine)
+        assert isinstance(outcome.get(timeout=60), BusyError)
+        with pytest.raises(BusyError):
+            write()
+    write()
+    with writing(engine) as connection:
+        assert setting(connection, "PRAGMA busy_timeout") == "3600000"
+    other.dispose()
+    engine.dispose()
+
+
+def caught_of(work: Callable[[], None]) -> BaseException:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - which one is the question
+        work()
+    return caught.value
 
 
 @pytest.mark.concurrency
