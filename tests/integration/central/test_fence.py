@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +19,8 @@ from central.fence import FenceLostError, lock_and_check, mint
 from central.shards import list_shards
 from invctl.clock import ManualClock
 from invctl.errors import NotFoundError
+
+ROOT = Path(__file__).parents[3]
 
 if TYPE_CHECKING:
     from tests.integration.central.head_office import HeadOffice
@@ -94,4 +101,58 @@ def test_a_new_fence_waits_for_the_apply_under_way_and_stops_the_next(
     successor.join()
     with pytest.raises(FenceLostError):
         apply_intakes(office.engine, 0, office.fence, [history.intake()])
+    office.close()
+
+
+HOLDER = """
+import sys
+from central import tables
+from central.database import open_database, writing
+from central.fence import lock_and_check
+from invctl.clock import SystemClock
+
+url, fence = sys.argv[1:]
+engine = open_database(url, clock=SystemClock(), idle_in_transaction_s=0.2)
+with writing(engine) as connection:
+    position = lock_and_check(connection, 0, fence)
+    connection.execute(tables.shards.update().values(position=position + 1))
+    print("inside", flush=True)
+    sys.stdin.readline()
+    connection.commit()
+print("committed", flush=True)
+"""
+
+
+@pytest.mark.concurrency
+@pytest.mark.fault_tolerance
+def test_a_process_that_is_stopped_inside_its_transaction_is_cut_off_and_commits_nothing(
+    postgres_url: str, clock: ManualClock
+) -> None:
+    """Else its row lock would keep the shard from the next holder for as long as it stands still."""
+    from tests.integration.central.head_office import HeadOffice
+
+    office = HeadOffice(postgres_url, clock)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, postgres_url, office.fence],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as stopped:
+        try:
+            assert stopped.stdout is not None
+            assert stopped.stdout.readline() == "inside\n"
+            stopped.send_signal(signal.SIGSTOP)
+            # It waits for the row, which the server takes from whoever stands still.
+            office.mint("central-2")
+            stopped.send_signal(signal.SIGCONT)
+            out, err = stopped.communicate("go on\n")
+        finally:
+            stopped.kill()
+    assert (stopped.returncode, out) == (1, "")
+    assert "UnreachableError" in err
+    with reading(office.engine) as connection:
+        [shard] = list_shards(connection)
+    assert (shard.holder, shard.position) == ("central-2", 0)
     office.close()
