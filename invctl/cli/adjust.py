@@ -99,6 +99,6 @@ def _tell(out: Output, ledger: Ledger, receipt: Receipt) -> None:
         "seq": receipt.seq,
         "replayed": receipt.replayed,
     }
-    did = f"{entry.on_hand_change:+d} {reason}: {level.on_hand} on hand, {level.available} available"
+    did = f"{entry.on_hand_change:+d} {reason.replace('_', ' ')}: {level.on_hand} on hand, {level.available} available"
     out.result(record, message=[(entry.sku, "bold cyan"), f" {did}"], ident=entry.sku)
     tell_asides(out, ledger, receipt)

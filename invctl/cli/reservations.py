@@ -57,8 +57,9 @@ def reservations(
         raise InvalidValueError("--status and --all contradict each other", hint="give one of them")
     wanted = None if every else status or "pending"
     with open_ledger(ctx) as ledger:
-        found = reads.reservations(ledger, status=wanted, sku=sku, order=order, limit=limit)
+        found = reads.reservations(ledger, status=wanted, sku=sku, order=order, limit=limit + 1)
         when = store_time(ledger)
+    more, found = len(found) > limit, found[:limit]
     out = output(ctx)
     if out.fmt == "table":
         columns, records = _table(found, when)
@@ -67,8 +68,8 @@ def reservations(
     else:
         columns, records = COLUMNS, [entry.as_dict() for entry in found]
     out.rows(columns, records, empty="no open reservations" if wanted == "pending" else "no such reservations")
-    if len(found) == limit:
-        out.talk(f"there may be more than these {limit}: see --limit")
+    if more:
+        out.talk(f"there are more than the {limit} shown: see --limit")
 
 
 def _table(found: list[Reservation], when: StoreTime) -> tuple[list[Column], list[dict[str, Any]]]:

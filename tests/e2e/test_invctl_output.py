@@ -25,7 +25,7 @@ HISTORY = [
     *("reason", "order", "clerk", "note"),
 ]
 STOCK = ["sku", "name", "price", "currency", "on_hand", "reserved", "available", "version", "as_of_seq"]
-DAEMON = ["running", "pid", "since", "broker", "connection", "why", "hint", "stores"]
+DAEMON = ["running", "pid", "since", "broker", "connection", "why", "hint", "breaker", "metrics", "stores"]
 
 RESULTS = {
     "reserve LAPTOP-001": [*RESERVATION, "replayed"],
@@ -255,6 +255,20 @@ def test_history_shows_so_many_rows_and_says_where_there_are_more(clerk: Clerk) 
     done = clerk("history", "--limit", "8")
     assert (len(done.out.splitlines()), done.err) == (10, "")
     assert clerk("history", "MOUSE-001", "--limit", "2").err == ""
+
+
+def test_reservations_say_where_there_are_more(clerk: Clerk) -> None:
+    for _ in range(2):
+        clerk("reserve", "MOUSE-001")
+    done = clerk("reservations", "--limit", "1")
+    assert (len(done.out.splitlines()), done.err) == (3, "there are more than the 1 shown: see --limit\n")
+    assert len(clerk("reservations", "--limit", "1", "-o", "json").json) == 1
+    assert clerk("reservations", "--limit", "2").err == ""
+
+
+def test_a_person_reads_a_reason_as_words(clerk: Clerk) -> None:
+    done = clerk("adjust", "MOUSE-001", "-1", "--reason", "cycle_count")
+    assert done.out == "MOUSE-001 -1 cycle count: 9 on hand, 9 available\n"
 
 
 def test_prices_are_told_in_the_currency_of_the_store(clerk: Clerk) -> None:
