@@ -76,6 +76,15 @@ def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault_tolerance
+def test_before_a_folder_goes_it_can_be_read_and_nobody_uses_it_any_more(tmp_path: Path) -> None:
+    path, survivor = killed_run(tmp_path)
+    seen: list[tuple[Path, bool, bool]] = []
+    clear_leftovers(tmp_path, before_removal=lambda folder: seen.append((folder, folder.exists(), survivor.alive())))
+    assert seen == [(path, True, False)]
+    assert not path.exists()
+
+
+@pytest.mark.fault_tolerance
 def test_a_folder_to_be_kept_outlives_its_killed_run(tmp_path: Path) -> None:
     path, survivor = killed_run(tmp_path, "keep")
     assert clear_leftovers(tmp_path) == [Leftover(path, ["survivor"], kept=True)]
