@@ -1,20 +1,32 @@
-"""How long events take from a store's ledger to central's, over the latest of them."""
+"""How long transactions take, and events from a store's ledger to central's."""
 
 from __future__ import annotations
 
 import math
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from invctl.clock import parse_time
 from invctl.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 SAMPLES_MAX = 2048
 _TIME_KEY = b'"time":"'
+
+
+class Meter(Protocol):
+    """What keeps the measures of all time."""
+
+    def applied(self, seconds: float) -> None:
+        """Count a transaction."""
+        ...
+
+    def arrived(self, seconds: Iterable[float]) -> None:
+        """Count events, by how long each took."""
+        ...
 
 
 class Latencies:
@@ -23,8 +35,9 @@ class Latencies:
     Several threads may use it.
     """
 
-    def __init__(self) -> None:
-        """Begin with none."""
+    def __init__(self, meter: Meter | None = None) -> None:
+        """Begin with none. What is noted here, `meter` is told, too."""
+        self._meter = meter
         self._samples_ms: deque[float] = deque(maxlen=SAMPLES_MAX)
         self._lock = threading.Lock()
 
@@ -36,6 +49,13 @@ class Latencies:
         times_us = [time_us for body in bodies[-SAMPLES_MAX:] if (time_us := _time_us(body)) is not None]
         with self._lock:
             self._samples_ms.extend((committed_us - time_us) / 1000 for time_us in times_us)
+        if self._meter:
+            self._meter.arrived((committed_us - time_us) / 1_000_000 for time_us in times_us)
+
+    def committed(self, seconds: float) -> None:
+        """Take in how long a transaction took."""
+        if self._meter:
+            self._meter.applied(seconds)
 
     def quantiles(self) -> dict[str, float] | None:
         """Return the median and the 99th percentile in milliseconds as `p50` and `p99`; None before any event."""

@@ -10,13 +10,15 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from central.database import describe, writing
+from central.database import describe, reading, writing
 from central.fence import FenceLostError, mint
 from central.latency import Latencies
 from central.leases import LEASE_TTL_S, Leases
+from central.metrics import Work
 from central.presence import Presence
+from central.reads import list_stores
 from central.shard_server import ShardServer
-from central.shards import slots_of
+from central.shards import list_shards, slots_of
 from central.subscriber import Subscriber
 from invctl import __version__
 from invctl.clock import format_time
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from structlog.typing import FilteringBoundLogger
 
+    from central.views import StoreRow
+    from central.watching import Watching
     from invctl.bus.contract import EventBus
     from invctl.clock import Clock
     from invctl.locks.contract import LockManager
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 LEASES_EVERY_S = 0.5
 UPKEEP_EVERY_S = 1.0
 STATUS_EVERY_S = 1.0
+MEASURE_EVERY_S = 2.0
 RELEASE_S = 0.5
 
 
@@ -48,6 +53,7 @@ class BusWatch:
         """Begin with nothing known."""
         self._log = log
         self._heard: bool | None = None
+        self._why = "no subscription was confirmed yet"
 
     @property
     def connected(self) -> bool:
@@ -59,6 +65,11 @@ class BusWatch:
         if self._heard is not False:
             self._log.warning("bus.lost", error=error)
         self._heard = False
+        self._why = error.message
+
+    def why_not(self) -> str | None:
+        """Return why no subscription stands; None where one does."""
+        return None if self._heard else self._why
 
     def subscribed(self, broker: str) -> None:
         """Note that the bus confirmed a subscription."""
@@ -85,6 +96,7 @@ class Service:
         clock: Clock,
         chance: Random,
         log: FilteringBoundLogger,
+        watching: Watching,
         lease_ttl_s: float = LEASE_TTL_S,
     ) -> None:
         """Prepare; `run` begins.
@@ -103,6 +115,7 @@ class Service:
             clock: the machine's.
             chance: draws fences and tokens, and spreads attempts.
             log: told of everything.
+            watching: told how it stands, for those who watch it.
             lease_ttl_s: for how long a lease lasts, and this central is counted as living, unless it is renewed.
 
         """
@@ -119,7 +132,9 @@ class Service:
         self._log = log
         self._subscribers: dict[int, tuple[str, Subscriber]] = {}
         self._ended_counts: Counter[str] = Counter()
-        self._latencies = Latencies()
+        self._watching = watching
+        watching.hears_by(watch.why_not)
+        self._latencies = Latencies(watching.meter)
         self._since = format_time(clock.now_us())
         self._leases = Leases(
             locks,
@@ -165,7 +180,10 @@ class Service:
                 jobs.add("leases", LEASES_EVERY_S, partial(self._follow_leases, group, stop))
                 jobs.add("upkeep", UPKEEP_EVERY_S, self._upkeep)
                 jobs.add("status", STATUS_EVERY_S, self._write_status)
+                jobs.add("measure", MEASURE_EVERY_S, self._measure)
+                beats = group.create_task(self._watching.health.beats())
                 await jobs.run(stop)
+                beats.cancel()
                 for _, subscriber in self._subscribers.values():
                     subscriber.stop()
         finally:
@@ -190,12 +208,17 @@ class Service:
         """
         try:
             changes = await self._tick_leases(group)
+            self._presence.metrics = self._watching.url
             if await self._presence.tick(self._leases.fences()):
                 changes += await self._tick_leases(group)
         except RefusedError as error:
             self._refusal = error
             stop.set()
             return 0
+        except InventoryError as error:
+            self._watching.answered("leases", error)
+            raise
+        self._watching.answered("leases")
         return changes
 
     async def _tick_leases(self, group: asyncio.TaskGroup) -> int:
@@ -207,6 +230,7 @@ class Service:
                 if fences.get(shard) != fence:
                     subscriber.stop()
                     del self._subscribers[shard]
+            self._watching.holds(list(fences))
             for shard in fences.keys() - self._subscribers.keys():
                 subscriber = self._subscriber(shard, fences[shard])
                 self._subscribers[shard] = fences[shard], subscriber
@@ -254,11 +278,36 @@ class Service:
                 self._leases.fence_lost(shard, fence)
         return done
 
-    async def _write_status(self) -> int:
-        """Say how it stands, for the command that asks."""
+    async def _measure(self) -> int:
+        """Look how far it is with the stores of its shards, for those who watch; it shows whether the database answers.
+
+        Each central shows its own stores, so that no store is shown twice.
+        """
+        try:
+            stores, positions = await asyncio.to_thread(self._read_stores)
+        except InventoryError as error:
+            self._watching.answered("database", error)
+            raise
+        self._watching.answered("database")
+        held = self._subscribers.keys()
+        self._watching.meter.note_stores([store for store in stores if store.shard in held])
+        mine = {shard: position for shard, position in positions.items() if shard in held}
+        self._watching.meter.note_work(Work(self._counts(), mine, self._presence.living))
+        return len(stores)
+
+    def _read_stores(self) -> tuple[list[StoreRow], dict[int, int]]:
+        with reading(self._engine) as connection:
+            positions = {each.shard: each.position for each in list_shards(connection)}
+            return list_stores(connection), positions
+
+    def _counts(self) -> Counter[str]:
         counts = self._ended_counts.copy()
         for _, subscriber in self._subscribers.values():
             counts += subscriber.all_counts
+        return counts
+
+    async def _write_status(self) -> int:
+        """Say how it stands, for the command that asks."""
         status: dict[str, Any] = {
             "pid": os.getpid(),
             "holder": self._owner,
@@ -270,7 +319,8 @@ class Service:
             "share": self._presence.share(),
             "centrals": self._presence.living,
             "latency_ms": self._latencies.quantiles(),
-            "counts": dict(sorted(counts.items())),
+            "counts": dict(sorted(self._counts().items())),
+            **self._watching.told(),
         }
         write_status(self._status_path, status)
         return 1

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from central.leases import LEASE_TTL_S
 from invctl.errors import InvalidValueError
-from invctl.settings import NAMESPACE, REDIS_URL, read_config
+from invctl.settings import METRICS_HOST, METRICS_PORT, NAMESPACE, REDIS_URL, Listen, metrics_of, read_config
 from invctl.sync.channels import check_namespace
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ STATUS_FILE = f"{RUN}/invcentral.json"
 HOME_VARIABLE = "INVCENTRAL_HOME"
 DATABASE_VARIABLE = "INVCENTRAL_DATABASE_URL"
 LEASE_TTL_VARIABLE = "INVCENTRAL_LEASE_TTL_S"
+METRICS_HOST_VARIABLE = "INVCENTRAL_METRICS_HOST"
+METRICS_PORT_VARIABLE = "INVCENTRAL_METRICS_PORT"
 LEASE_TTL_MIN_S = 2.0
 LEASE_TTL_MAX_S = 300.0
 
@@ -39,7 +41,8 @@ LEASE_TTL_MAX_S = 300.0
 class CentralSettings:
     """How a central is to run. Both URLs may hold a password, so neither is shown when this is.
 
-    `lease_ttl_s` is how long a central that was killed keeps its shards from the others.
+    `lease_ttl_s` is how long a central that was killed keeps its shards from the others. `metrics` None is not to be
+    watched.
     """
 
     home: Path
@@ -47,6 +50,7 @@ class CentralSettings:
     redis_url: str = field(repr=False)
     namespace: str
     lease_ttl_s: float = LEASE_TTL_S
+    metrics: Listen | None = None
 
 
 def home_of(flag: str | None, environ: Mapping[str, str]) -> Path:
@@ -61,6 +65,8 @@ def load(
     database_url: str | None = None,
     redis_url: str | None = None,
     namespace: str | None = None,
+    metrics_port: str | None = None,
+    metrics_host: str | None = None,
 ) -> CentralSettings:
     """Return the settings of the central in `home`. Raises InvalidValueError where one cannot be read."""
     file = read_config(home / CONFIG_FILE)
@@ -75,6 +81,10 @@ def load(
             namespace or environ.get("INVCTL_NAMESPACE") or _text(file, home, "namespace") or NAMESPACE
         ),
         lease_ttl_s=_lease_ttl_s(environ.get(LEASE_TTL_VARIABLE) or file.get("lease_ttl_s", LEASE_TTL_S)),
+        metrics=metrics_of(
+            metrics_host or environ.get(METRICS_HOST_VARIABLE) or _text(file, home, "metrics_host"),
+            metrics_port or environ.get(METRICS_PORT_VARIABLE) or file.get("metrics_port"),
+        ),
     )
 
 
@@ -93,6 +103,10 @@ def config_text(home: Path, *, database_url: str | None) -> str:
             _entry("redis_url", None, REDIS_URL),
             _entry("namespace", None, NAMESPACE),
             f"# lease_ttl_s = {LEASE_TTL_S}",
+            '# Where it can be watched: port 0 is any free one, and "off" none.',
+            f"# {METRICS_HOST_VARIABLE} and {METRICS_PORT_VARIABLE} come before it.",
+            _entry("metrics_host", None, METRICS_HOST),
+            f"# metrics_port = {METRICS_PORT}",
             "",
         ]
     )

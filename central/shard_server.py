@@ -120,7 +120,8 @@ class ShardServer:
         self._unsaved |= {heard.store: heard for heard in self._receiver.heard() if self._is_admitted(heard.store)}
         self._other_ledgers |= self._receiver.other_ledgers()
         self._log.divergence(self._receiver.heard())
-        self.counts = self._log.counts.copy()
+        kinds = {f"{kind}_frames": count for kind, count in self._receiver.kinds.items()}
+        self.counts = self._log.counts + Counter(kinds)
         return self._receiver.replies(self._time.now_us())
 
     def upkeep(self) -> list[Reply]:
@@ -197,6 +198,7 @@ class ShardServer:
         """Apply in one transaction. False where that failed; a lone intake is then answered for."""
         alone = len(intakes) == 1
         heard = [heard for heard in self._receiver.heard() if heard.store in {intake.store for intake in intakes}]
+        began_s = self._clock.monotonic_s()
         try:
             applied = apply_intakes(
                 self._engine, self._shard, self._fence, intakes, heard=heard, fresh=self._fresh(heard)
@@ -209,6 +211,7 @@ class ShardServer:
             if alone:
                 self._receiver.failed(intakes[0].store)
             return False
+        self._latencies.committed(self._clock.monotonic_s() - began_s)
         committed_us = self._time.now_us()
         for intake, done in zip(intakes, applied, strict=True):
             self._receiver.committed(intake, epoch=done.epoch, suspects=done.suspects)

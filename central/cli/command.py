@@ -52,10 +52,13 @@ def open_engine(ctx: Context) -> Iterator[Engine]:
         yield engine
 
 
-def settings(ctx: Context, *, redis_url: str | None = None, namespace: str | None = None) -> CentralSettings:
-    """Return the settings of a central that was set up. Raises NotFoundError where it was not."""
+def settings(ctx: Context, **given: str | None) -> CentralSettings:
+    """Return the settings of a central that was set up. `given` is what flags say, as `load` takes it.
+
+    Raises NotFoundError where it was not set up.
+    """
     folder = home(ctx)
-    found = load(folder, os.environ, redis_url=redis_url, namespace=namespace)
+    found = load(folder, os.environ, **given)
     if found.database_url == default_database_url(folder) and not (folder / DATABASE_FILE).exists():
         raise NotFoundError(f"head office was never set up in {folder}", hint="run: invcentral init")
     return found

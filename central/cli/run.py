@@ -12,19 +12,29 @@ from typer import Context, Exit, Option
 
 from central.cli.command import opened, settings
 from central.database import hurry, reading
+from central.guarding import guard_connecting
 from central.home import Home
 from central.migrations import require_current
 from central.service import BusWatch, Service
 from central.shards import shard_count
+from central.watching import Watching
+from invctl import __version__
+from invctl.bus.middleware.stack import wrapped
 from invctl.bus.redis import RedisBus
 from invctl.clock import SystemClock
+from invctl.locks.middleware import GuardedLocks
 from invctl.locks.redis import RedisLocks
 from invctl.redis_connection import RedisLimits
+from invctl.runtime.breaker import Breaker, Patience
 from invctl.runtime.logs import LogFormat, LogLevel, configure
 from invctl.runtime.process import run_until_signal
+from invctl.runtime.watch import BusMeter, new_registry, watched
+from invctl.sync.telling import describe, trace_of
 
 if TYPE_CHECKING:
     import asyncio
+
+    from invctl.errors import UnreachableError
 
 LOCK_LIMITS = RedisLimits(connect_s=1.0, call_s=1.0)
 """Short beside a lease's time, so that a renewal without an answer is tried again, several times, before its end."""
@@ -35,6 +45,12 @@ def run(
     admit_any: Annotated[bool, Option("--admit-any", help="Admit every store that speaks. For demos.")] = False,
     redis_url: Annotated[str | None, Option("--redis-url", metavar="URL", help="The broker.")] = None,
     namespace: Annotated[str | None, Option("--namespace", help="What every channel's name begins with.")] = None,
+    metrics_port: Annotated[
+        str | None, Option("--metrics-port", metavar="PORT", help="To be watched on: 0 is any free one, or off.")
+    ] = None,
+    metrics_host: Annotated[
+        str | None, Option("--metrics-host", metavar="ADDRESS", help="By default this machine alone can watch.")
+    ] = None,
     log_format: Annotated[LogFormat | None, Option("--log-format", help="By default console on a terminal.")] = None,
     log_level: Annotated[LogLevel, Option("--log-level", help="The least that is logged.")] = "info",
 ) -> None:
@@ -45,7 +61,9 @@ def run(
         invcentral run
         invcentral run --redis-url redis://office:6379/0 --log-format json
     """
-    chosen = settings(ctx, redis_url=redis_url, namespace=namespace)
+    chosen = settings(
+        ctx, redis_url=redis_url, namespace=namespace, metrics_port=metrics_port, metrics_host=metrics_host
+    )
     chance, clock = random.SystemRandom(), SystemClock()
     owner = f"{socket.gethostname()}:{os.getpid()}:{chance.getrandbits(32):08x}"
     # A holder that stands still inside a transaction is cut off well before its lease ends.
@@ -56,8 +74,33 @@ def run(
             shards = shard_count(connection)
         log = configure("invcentral", fmt=log_format, level=log_level)
         watch = BusWatch(log)
-        bus = RedisBus(chosen.redis_url, rng=chance, on_lost=watch.lost)
-        locks = RedisLocks(chosen.redis_url, limits=LOCK_LIMITS)
+        bus_breaker = Breaker("bus", clock=clock, chance=chance, log=log)
+        # Its longest wait is well below a lease's time: what was away for a moment costs no lease.
+        haste = Patience(first_s=chosen.lease_ttl_s / 40, max_s=chosen.lease_ttl_s / 10)
+        locks_breaker = Breaker("leases", clock=clock, chance=chance, log=log, patience=haste)
+        database_breaker = guard_connecting(engine, clock=clock, chance=chance, log=log)
+        breakers = [each for each in (bus_breaker, locks_breaker, database_breaker) if each]
+        watching = Watching(clock, breakers)
+        registry = new_registry("invcentral", __version__, watching.health, breakers)
+        watching.meter.register(registry)
+        meter = BusMeter(registry)
+
+        def lost(error: UnreachableError) -> None:
+            meter.lost()
+            watch.lost(error)
+
+        bus = wrapped(
+            RedisBus(chosen.redis_url, rng=chance, on_lost=lost),
+            breaker=bus_breaker,
+            meter=meter,
+            log=log,
+            describe=describe,
+            trace_of=trace_of,
+            clock=clock,
+        )
+        locks = GuardedLocks(
+            RedisLocks(chosen.redis_url, limits=LOCK_LIMITS), breaker=locks_breaker, meter=watching.meter
+        )
         service = Service(
             engine,
             bus,
@@ -72,6 +115,7 @@ def run(
             clock=clock,
             chance=chance,
             log=log,
+            watching=watching,
             lease_ttl_s=chosen.lease_ttl_s,
         )
 
@@ -82,5 +126,7 @@ def run(
                 await bus.close()
                 await locks.close()
 
-        code = run_until_signal(serve, log=log, on_stop=partial(hurry, engine))
+        with watched(chosen.metrics, registry, watching.health, log=log) as url:
+            watching.serves_at(url)
+            code = run_until_signal(serve, log=log, on_stop=partial(hurry, engine))
     raise Exit(code)

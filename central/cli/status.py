@@ -122,12 +122,29 @@ def _process(record: dict[str, Any], now: Status, when: LocalTime) -> list[Part]
         ("connected", "green") if process["connected"] else ("not connected", "bold red"),
         f", namespace {process['namespace']}",
     ]
+    parts += _pauses(process, when)
+    if process["metrics"]:
+        parts += [("\nmetrics", "bold"), f"      {process['metrics']}/metrics"]
     latency = process["latency_ms"]
     if latency:
         parts += [
             ("\nlatency", "bold"),
             f"      half within {words.milliseconds(latency['p50'])}, 99% within {words.milliseconds(latency['p99'])}",
         ]
+    return parts
+
+
+def _pauses(process: dict[str, Any], when: LocalTime) -> list[Part]:
+    """Say what is not asked at the moment, as it failed too often."""
+    parts: list[Part] = []
+    for name, breaker in process["breakers"].items():
+        if breaker["state"] == "closed":
+            continue
+        since = when.second(parse_time(breaker["since"]))
+        told = f" {name} failed {breaker['failures']} times in a row, not asked since {since} {when.zone}"
+        if breaker["next_attempt_at"]:
+            told += f", tried again at {when.second(parse_time(breaker['next_attempt_at']))}"
+        parts += [("\npaused", "bold yellow"), f"      {told}: {breaker['why']}"]
     return parts
 
 

@@ -36,6 +36,9 @@ class Receiver:
         self._strangers: set[str] = set()
         self._newcomers: dict[str, Heard] = {}
         self.counts: Counter[str] = Counter()
+        """What was odd, by what it was."""
+        self.kinds: Counter[str] = Counter()
+        """The frames that came, by kind."""
 
     def load(self, cursor: Cursor) -> None:
         """Take in a store's cursor as the database has it: at start, after an admission, after a conflict."""
@@ -77,10 +80,12 @@ class Receiver:
         try:
             frame = frames.decode_up(payload)
         except frames.FrameError as error:
+            self.kinds["unreadable"] += 1
             self.counts["damaged" if error.reason == frames.UNREADABLE else error.reason] += 1
             if error.boot and (peer := self._peer(store)):
                 peer.refuse(error.boot, error.n, error.reason)
             return
+        self.kinds["events" if isinstance(frame, frames.Events) else "hello"] += 1
         if frame.store != store:
             self.counts["foreign"] += 1
             return

@@ -19,6 +19,7 @@ from central.reads import list_stores
 from central.service import BusWatch, Service
 from central.shards import list_shards
 from central.verify import verify_store
+from central.watching import Watching
 from invctl.bus.faults import Faults, FaultyWire
 from invctl.bus.memory import MemoryBroker, MemoryBus
 from invctl.errors import UnreachableError
@@ -85,6 +86,7 @@ class World:
             clock=self.clock,
             chance=Random(owner),
             log=log,
+            watching=Watching(self.clock, []),
         )
         work = asyncio.create_task(service.run(stop))
         try:

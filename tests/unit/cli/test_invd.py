@@ -27,6 +27,7 @@ BREAKER = {
     "next_attempt_at": "2026-11-24T09:05:00.000000Z",
     "why": "nobody is there",
 }
+PAUSED = "sends nothing since 2026-11-24 09:01:00 UTC after 7 failures in a row"
 SAID = {
     "pid": 4711,
     "since": "2026-11-24T09:00:00.000000Z",
@@ -104,9 +105,7 @@ def test_the_lock_is_given_back(home: Path) -> None:
         ({"connection": "lost", "why": "wrong password"}, "running, pid 7; wrong password (see `invctl daemon logs`)"),
         (
             {"connection": "lost", "why": "gone", "breaker": BREAKER},
-            "running, pid 7; gone (see `invctl daemon logs`)"
-            "; sends nothing since 2026-11-24 09:01:00 UTC after 7 failures in a row"
-            ", tries again at 2026-11-24 09:05:00 UTC",
+            f"running, pid 7; gone (see `invctl daemon logs`); {PAUSED}, tries again at 2026-11-24 09:05:00 UTC",
         ),
         (
             {
@@ -114,8 +113,7 @@ def test_the_lock_is_given_back(home: Path) -> None:
                 "connection": "connected",
                 "breaker": {**BREAKER, "state": "half_open", "next_attempt_at": None},
             },
-            "running, pid 7, connected to redis here:1"
-            "; sends nothing since 2026-11-24 09:01:00 UTC after 7 failures in a row",
+            f"running, pid 7, connected to redis here:1; {PAUSED}",
         ),
         (
             {"connection": "lost", "why": "gone", "breaker": {**BREAKER, "state": "closed"}},

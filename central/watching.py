@@ -1,0 +1,71 @@
+"""How a central is watched: what it measures, whether it is ready, and what `status` shows of that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from central.metrics import OfficeCollector
+from invctl.runtime.health import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from invctl.clock import Clock
+    from invctl.errors import InventoryError
+    from invctl.runtime.breaker import Breaker
+
+UNASKED = "not asked yet"
+
+
+class Watching:
+    """What those who watch a central are told. The service says how its database and its leases answered last.
+
+    A central is ready when it can do what it is there for: reach database and leases, and hear its stores. A standby
+    has no store to hear, and is ready to take over: so an orchestrator may go on to the next one.
+    """
+
+    def __init__(self, clock: Clock, breakers: Sequence[Breaker]) -> None:
+        """Begin not ready, as nothing was asked yet."""
+        self.meter = OfficeCollector(clock)
+        self.health = Health(clock)
+        self._breakers = list(breakers)
+        self._why: dict[str, str | None] = {"leases": UNASKED, "database": UNASKED}
+        self._shards: list[int] = []
+        self._why_no_bus: Callable[[], str | None] = lambda: UNASKED
+        self._url: Callable[[], str | None] = lambda: None
+        self.health.add_check("leases", lambda: self._why["leases"])
+        self.health.add_check("database", lambda: self._why["database"])
+        self.health.add_check("bus", lambda: self._why_no_bus() if self._shards else None)
+        for breaker in self._breakers:
+            self.health.add_check(f"{breaker.name}_breaker", breaker.why_not)
+        self.health.add_fact("role", lambda: "serving" if self._shards else "standby")
+        self.health.add_fact("shards", lambda: self._shards)
+
+    def hears_by(self, why_not: Callable[[], str | None]) -> None:
+        """Let `why_not` say why no subscription stands; None where one does."""
+        self._why_no_bus = why_not
+
+    def serves_at(self, url: Callable[[], str | None]) -> None:
+        """Let `url` say where this process can be watched; None while it cannot."""
+        self._url = url
+
+    @property
+    def url(self) -> str | None:
+        """Where this process can be watched; None where it cannot."""
+        return self._url()
+
+    def answered(self, what: str, error: InventoryError | None = None) -> None:
+        """Note that `leases` or `database` were asked, and answered, or failed with `error`."""
+        self._why[what] = None if error is None else error.message
+
+    def holds(self, shards: Sequence[int]) -> None:
+        """Note which shards are served."""
+        self._shards = sorted(shards)
+
+    def told(self) -> dict[str, Any]:
+        """Return what `status` shows of it."""
+        return {
+            "metrics": self.url,
+            "ready": self.health.readiness()[0],
+            "breakers": {breaker.name: breaker.status().as_dict() for breaker in self._breakers},
+        }
