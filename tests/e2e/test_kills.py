@@ -50,8 +50,8 @@ def test_the_demo_proves_equal_whatever_is_killed(tmp_path: Path) -> None:
 
 def test_the_demo_starts_again_whatever_dies(tmp_path: Path) -> None:
     run = start("demo", tmp_path, "--headless", "--seconds", "100", "-o", "json")
-    names = {"broker", "invcentral", "invd-downtown", "clerk-midtown"}
-    assert wait_until(lambda: names <= children_of(tmp_path).keys() or run.poll() is not None, timeout_s=60)
+    names = ("broker", "invcentral", "invd-downtown", "clerk-midtown")
+    assert wait_until(lambda: {*names} <= children_of(tmp_path).keys() or run.poll() is not None, timeout_s=60)
     for name in names:
         before = children_of(tmp_path)[name]
         os.killpg(before, signal.SIGKILL)
@@ -60,6 +60,8 @@ def test_the_demo_starts_again_whatever_dies(tmp_path: Path) -> None:
             return children_of(tmp_path).get(name, before) != before or run.poll() is not None
 
         assert wait_until(is_another, timeout_s=60)
+    journals = "invctl-demo-*/acknowledged/*.log"
+    assert wait_until(lambda: any(path.stat().st_size for path in tmp_path.glob(journals)), timeout_s=60)
     # As q does.
     run.send_signal(signal.SIGINT)
     ended = end_of(run)
