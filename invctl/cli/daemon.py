@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -36,8 +37,16 @@ def start(ctx: Context) -> None:
         invctl daemon start
     """
     folder, when = home(ctx), _time_of(ctx)
+    log = folder / RUN / LOG_FILE
     before = running(folder)
-    _tell(ctx, _settled(folder, before or _spawn(folder), _has_tried), when, changed=before is None)
+    if before is None:
+        log.parent.mkdir(exist_ok=True)
+        _turn_over(log)
+    begun_at = log.stat().st_size if log.exists() else 0
+    invd = _settled(folder, before or _spawn(folder, log), _has_tried)
+    if invd is None:
+        raise _not_running(f"ended at once: {_last_words(log, begun_at)}")
+    _tell(ctx, invd, when, changed=before is None)
 
 
 def stop(
@@ -56,8 +65,10 @@ def stop(
     invd = running(folder)
     if invd is not None:
         if not every:
-            _refuse_shared(_settled(folder, invd, _has_named_its_stores))
-        os.kill(invd.pid, signal.SIGTERM)
+            _refuse_shared(_settled(folder, invd, _has_named_its_stores) or invd)
+        # It may have ended by itself.
+        with suppress(ProcessLookupError):
+            os.kill(invd.pid, signal.SIGTERM)
         if not _becomes(lambda: running(folder) is None, STOP_S):
             hint = f"it may be stuck: `kill -9 {invd.pid}` ends it, and loses nothing"
             raise BusyError(f"daemon {invd.pid} did not end within {STOP_S:g} s", hint=hint, pid=invd.pid)
@@ -95,26 +106,23 @@ def _has_named_its_stores(invd: Invd) -> bool:
     return invd.stores is not None
 
 
-def _settled(folder: Path, invd: Invd, condition: Callable[[Invd], bool]) -> Invd:
-    """Return what a daemon says of itself once it meets a condition, or else after a short while."""
+def _settled(folder: Path, invd: Invd, condition: Callable[[Invd], bool]) -> Invd | None:
+    """Return what a daemon says of itself once it meets a condition, or else after a short while; None if it ended."""
+    now: Invd | None = invd
 
     def met() -> bool:
-        nonlocal invd
+        nonlocal now
         now = running(folder)
-        if now is None or now.pid != invd.pid:
-            return True
-        invd = now
-        return condition(invd)
+        if now is not None and now.pid != invd.pid:
+            now = None
+        return now is None or condition(now)
 
     _becomes(met, FIRST_OUTCOME_S)
-    return invd
+    return now
 
 
-def _spawn(folder: Path) -> Invd:
-    """Start a daemon. Raises UnreachableError where it does not come to run."""
-    log = folder / RUN / LOG_FILE
-    log.parent.mkdir(exist_ok=True)
-    _turn_over(log)
+def _spawn(folder: Path, log: Path) -> Invd:
+    """Start a daemon that writes to `log`. Raises UnreachableError where it does not come to run."""
     # Its modules are found where ours were; what happens to lie in the folder is none of them (-P).
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     with log.open("ab") as stream:
@@ -145,8 +153,12 @@ def _spawn(folder: Path) -> Invd:
     if not in_time:
         invd.kill()
         invd.wait()
-    why = "did not come to run in time" if not in_time else f"ended at once: {_last_words(log, begun_at)}"
-    raise UnreachableError(f"the daemon {why}", hint="`invctl daemon logs` shows what it wrote")
+        raise _not_running("did not come to run in time")
+    raise _not_running(f"ended at once: {_last_words(log, begun_at)}")
+
+
+def _not_running(why: str) -> UnreachableError:
+    return UnreachableError(f"the daemon {why}", hint="`invctl daemon logs` shows what it wrote")
 
 
 def _turn_over(log: Path) -> None:
