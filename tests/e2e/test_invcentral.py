@@ -3,156 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from central.app import build, commands
-from central.database import open_database, reading, writing
-from central.reads import list_stores
+from central.app import commands
+from central.database import writing
 from central.tables import ADMITTED
 from invctl.clock import SystemClock
 from invctl.console.lazy import Family
-from invctl.console.main import run
-from scripts.chain.processes import Tether
-from scripts.chain.waiting import wait_until
-from tests.e2e.clerk import ROOT, Done
+from tests.e2e.head_office import PATIENCE_S, Office, eventually, head_seq, serve_store
 from tests.integration.central_service.office import Store, admitted, minted, serving
-from tests.servers import real_broker, shared_broker
+from tests.servers import postgres_url_of_a_server, real_broker, schema_of_its_own, shared_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sqlalchemy import Engine
-
     from tests.e2e.clerk import Clerk
 
-# It only ends a test that has failed.
-PATIENCE_S = 60.0
 SECRET = "hunter2"
-
-
-class Process:
-    """A process that the test started, and what it wrote."""
-
-    def __init__(self, popen: subprocess.Popen[bytes], out: Path, err: Path) -> None:
-        self._popen = popen
-        self._out = out
-        self._err = err
-
-    def lines(self) -> list[dict[str, Any]]:
-        """The whole lines of JSON on stdout."""
-        whole, _, _ = self._out.read_text().rpartition("\n")
-        return [json.loads(line) for line in whole.splitlines()]
-
-    def err(self) -> str:
-        return self._err.read_text()
-
-    def told(self) -> list[dict[str, Any]]:
-        """What a daemon has logged."""
-        whole, _, _ = self.err().rpartition("\n")
-        return [json.loads(line) for line in whole.splitlines()]
-
-    def actions(self) -> list[str]:
-        """The names of what a daemon has logged."""
-        return [line["action"] for line in self.told()]
-
-    def until(self, action: str) -> None:
-        eventually(lambda: action in self.actions() or not self.alive(), self.err)
-        assert self.alive(), self.err()
-
-    def alive(self) -> bool:
-        return self._popen.poll() is None
-
-    def end(self) -> int:
-        """Wait for its end. Returns the exit code."""
-        return self._popen.wait(PATIENCE_S)
-
-    def send(self, number: signal.Signals) -> int:
-        """Send a signal. Returns the exit code."""
-        self._popen.send_signal(number)
-        return self.end()
-
-
-class Office:
-    """Head office in `home`, and what runs there."""
-
-    def __init__(self, home: Path, redis_url: str, running: ExitStack, capsys: pytest.CaptureFixture[str]) -> None:
-        self.home = home
-        self._running = running
-        self._capsys = capsys
-        self._tether = Tether()
-        self._started = 0
-        self.environ = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            "HOME": str(home.parent),
-            "XDG_STATE_HOME": str(home.parent),
-            "LC_ALL": "C.UTF-8",
-            "INVCENTRAL_HOME": str(home),
-            "INVCTL_REDIS_URL": redis_url,
-            "INVCTL_NAMESPACE": f"test-{secrets.token_hex(8)}",
-        }
-
-    def __call__(self, *argv: str) -> Done:
-        """Run a command in this process."""
-        self._capsys.readouterr()  # what was logged here by the test itself
-        code = run("invcentral", build, argv)
-        return Done(int(code), *self._capsys.readouterr())
-
-    def start(self, *argv: str, module: str = "central") -> Process:
-        """Start a command as a process of its own."""
-        self._started += 1
-        out, err = (self.home.parent / f"{self._started}.{stream}" for stream in ("out", "err"))
-        with out.open("wb") as stdout, err.open("wb") as stderr:
-            popen = subprocess.Popen(
-                self._tether.wrap([sys.executable, "-P", "-m", module, *argv]),
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                env=self.environ,
-                **self._tether.options,
-            )
-        self._running.callback(popen.wait)
-        self._running.callback(popen.kill)
-        return Process(popen, out, err)
-
-    def serve(self, *argv: str) -> Process:
-        """Start a central, and wait until it serves."""
-        central = self.start("run", *argv, "--log-format", "json")
-        central.until("bus.subscribed")
-        return central
-
-    def tail(self, *argv: str, ready: bool = True) -> Process:
-        """Follow the stream, and wait until that has begun."""
-        tail = self.start("tail", *argv)
-        if ready:
-            eventually(lambda: bool(tail.lines()), tail.err)
-        return tail
-
-    @contextmanager
-    def engine(self) -> Iterator[Engine]:
-        engine = open_database(f"sqlite:///{self.home / 'central.db'}", clock=SystemClock())
-        try:
-            yield engine
-        finally:
-            engine.dispose()
-
-    def applied(self, store: str) -> int:
-        """The last event that was applied of a store; -1 where the store is not known."""
-        with self.engine() as engine, reading(engine) as connection:
-            return next((row.fresh.as_of_seq for row in list_stores(connection) if row.store == store), -1)
-
-
-def eventually(condition: Any, told: Any = lambda: "") -> None:
-    assert wait_until(condition, timeout_s=PATIENCE_S), told()
+on_both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +37,21 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def unfounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Office]:
+def database(request: pytest.FixtureRequest) -> str:
+    """Which database head office has; SQLite unless a test asks for both."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture
+def unfounded(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Office]:
     """Head office before anybody set it up, with no broker anywhere."""
     with ExitStack() as running:
-        office = Office(tmp_path / "office", "redis://127.0.0.1:1", running, capsys)
+        url = None
+        if database == "postgresql":
+            url = running.enter_context(schema_of_its_own(postgres_url_of_a_server()))
+        office = Office(tmp_path / "office", "redis://127.0.0.1:1", running, capsys, url)
         for name in ("NO_COLOR", "FORCE_COLOR", "INVCTL_DEBUG", "INVCENTRAL_DATABASE_URL"):
             monkeypatch.delenv(name, raising=False)
         for name, value in office.environ.items():
@@ -206,17 +92,6 @@ def filled(office: Office) -> Office:
         waiting.open()
         waiting.round(Store("harlem", clock=clock).says())
     return office
-
-
-def serve_store(office: Office, clerk: Clerk) -> Process:
-    """Start the daemon of the clerk's store."""
-    daemon = office.start("run", str(clerk.home), "--log-format", "json", module="daemon")
-    daemon.until("bus.subscribed")
-    return daemon
-
-
-def head_seq(clerk: Clerk) -> int:
-    return int(clerk("status", "-o", "json").json["head_seq"])
 
 
 @pytest.mark.cli
@@ -288,6 +163,7 @@ class TestSettingUp:
         ] == []
 
 
+@on_both
 @pytest.mark.cli
 @pytest.mark.business
 class TestShowing:
@@ -448,6 +324,7 @@ class TestShowing:
         assert filled("verify", "-q").out.split() == ["downtown", "harlem", "midtown"]
 
 
+@on_both
 @pytest.mark.cli
 class TestTail:
     def test_in_a_pipe_it_is_ndjson_one_event_a_line_in_the_order_of_commit(self, filled: Office) -> None:
@@ -521,6 +398,7 @@ class TestTail:
         assert "Traceback" not in tail.err()
 
 
+@on_both
 class TestRunning:
     @pytest.mark.business
     def test_what_a_clerk_does_is_at_head_office_and_each_event_is_followed_once_in_order(
@@ -576,22 +454,6 @@ class TestRunning:
         again = linked.serve()
         eventually(lambda: linked.applied("downtown") == head_seq(clerk))
         assert "lease.waiting" not in again.actions()
-
-    @pytest.mark.fault_tolerance
-    def test_sigterm_ends_it_in_order_while_another_process_holds_the_database(
-        self, linked: Office, clerk: Clerk
-    ) -> None:
-        def waiting() -> set[str]:
-            return {line["job"] for line in central.told() if line["action"] == "job.overran"}
-
-        central = linked.serve("--admit-any")
-        serve_store(linked, clerk)
-        eventually(lambda: linked.applied("downtown") == head_seq(clerk))
-        with linked.engine() as engine, writing(engine):
-            # Whatever writes waits now, beyond its time: its presence, and what a store said of itself.
-            eventually(lambda: waiting() == {"leases", "upkeep"}, central.err)
-            assert central.send(signal.SIGTERM) == 0
-        assert central.actions()[-2:] == ["lease.released", "central.stopped"]
 
     @pytest.mark.fault_tolerance
     def test_kill_9_loses_nothing_and_the_next_one_does_not_wait_for_the_lease(
@@ -661,3 +523,18 @@ class TestRunning:
             ]
             assert daemon.alive()
             assert central.send(signal.SIGTERM) == 0
+
+
+@pytest.mark.fault_tolerance
+def test_sigterm_ends_it_in_order_while_another_process_holds_its_sqlite(linked: Office, clerk: Clerk) -> None:
+    def waiting() -> set[str]:
+        return {line["job"] for line in central.told() if line["action"] == "job.overran"}
+
+    central = linked.serve("--admit-any")
+    serve_store(linked, clerk)
+    eventually(lambda: linked.applied("downtown") == head_seq(clerk))
+    with linked.engine() as engine, writing(engine):
+        # Whatever writes waits now, beyond its time: its presence, and what a store said of itself.
+        eventually(lambda: waiting() == {"leases", "upkeep"}, central.err)
+        assert central.send(signal.SIGTERM) == 0
+    assert central.actions()[-2:] == ["lease.released", "central.stopped"]
