@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from daemon.metrics import StoreMeasure
-from invctl.errors import BusyError, UnreachableError
+from invctl.backoff import Backoff
+from invctl.errors import BusyError, InventoryError, RefusedError, UnreachableError
 from invctl.ledger import outbox, reads, reservations
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.verify import verify
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 EXPIRED_AT_ONCE = 100
 REMEMBER_EVERY_S = 0.1
+RETRY_FIRST_S = 1.0
+RETRY_MAX_S = 30.0
 
 
 class Courier:
@@ -45,6 +48,7 @@ class Courier:
         self._home = home
         self._bus = bus
         self._clock = clock
+        self._chance = chance
         self._reader = Ledger.open(home.path, clock=clock)
         self._writer = Ledger.open(home.path, clock=clock)
         # One write at a time, and `close` waits for its end: to cancel who awaits it does not end it.
@@ -60,7 +64,10 @@ class Courier:
         self._wake = asyncio.Event()
         self._learnt = asyncio.Event()
         self._learnt.set()
+        self._forgetful = False
         self._expired = 0
+        self.trouble: InventoryError | None = None
+        """Why the store is not served now, None while it is."""
         asyncio.get_running_loop().add_reader(home.poke_fd, self._poked)
 
     @property
@@ -97,20 +104,42 @@ class Courier:
     def receive(self, payload: bytes) -> None:
         """Take in a frame from central."""
         before = self._shipper.state
-        self._shipper.receive(payload, self._clock.monotonic_s())
-        self._tell(before)
+        try:
+            self._shipper.receive(payload, self._clock.monotonic_s())
+            self._tell(before)
+        except InventoryError as error:
+            self._fail(error)
         self._wake.set()
 
     async def run(self) -> None:
-        """Publish whatever is due as soon as it is, and write down what is learnt, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._publish())
-            group.create_task(self._remember())
+        """Publish whatever is due as soon as it is, and write down what is learnt, until cancelled.
 
-    async def _publish(self) -> None:
+        Where the ledger cannot be read this begins again after a while: the process may serve other stores as well.
+        """
+        backoff = Backoff(self._chance, RETRY_FIRST_S, RETRY_MAX_S)
+        while True:
+            await self._run_once(backoff)
+            await asyncio.sleep(backoff.next_s())
+
+    async def _run_once(self, backoff: Backoff) -> None:
+        """Serve until the ledger fails, and note why."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._publish(backoff))
+                group.create_task(self._remember())
+        except* InventoryError as failures:
+            error = failures.exceptions[0]
+            assert isinstance(error, InventoryError)
+            self._fail(error)
+
+    async def _publish(self, backoff: Backoff) -> None:
         while True:
             self._wake.clear()
             await self.tick()
+            if self.trouble is not None:
+                self.trouble = None
+                backoff.reset()
+                self._log.info("store.served")
             due_s = self._shipper.due_s() - self._clock.monotonic_s()
             # Not wait_for, which in Python 3.11 can swallow the cancellation that ends this loop.
             with suppress(TimeoutError):
@@ -156,7 +185,10 @@ class Courier:
         return count
 
     async def remember(self) -> int:
-        """Write down what is known of central, where it has changed. It is a hint, so a busy ledger may wait."""
+        """Write down what is known of central, where it has changed.
+
+        It is a hint, so it may wait for a ledger that is busy, or a disk that is full.
+        """
         state = self._shipper.state
         if state == self._remembered:
             return 0
@@ -171,10 +203,13 @@ class Courier:
                     suspects=state.suspects,
                 )
             )
-        except BusyError as error:
-            self._log.info("link.not_remembered", error=error)
+        except (BusyError, RefusedError) as error:
+            if not self._forgetful:
+                self._log.warning("link.not_remembered", error=error)
+            self._forgetful = True
             self._learnt.set()
             return 0
+        self._forgetful = False
         self._remembered = state
         return 1
 
@@ -192,6 +227,11 @@ class Courier:
 
     async def _on_thread(self, write: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, write)
+
+    def _fail(self, error: InventoryError) -> None:
+        if self.trouble is None or self.trouble.message != error.message:
+            self._log.error("store.failed", error=error)
+        self.trouble = error
 
     def _poked(self) -> None:
         self._home.drain_pokes()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from daemon.courier import Courier
@@ -12,7 +13,7 @@ from daemon.home import Home
 from daemon.metrics import StoreCollector
 from invctl.bus.contract import Subscribed
 from invctl.clock import format_time
-from invctl.errors import RefusedError
+from invctl.errors import InventoryError, RefusedError, UnreachableError
 from invctl.runtime.health import Health
 from invctl.runtime.jobs import Jobs
 from invctl.runtime.status import write_status
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 
     from invctl.bus.contract import EventBus
     from invctl.clock import Clock
-    from invctl.errors import UnreachableError
     from invctl.runtime.breaker import Breaker
 
 LOOK_EVERY_S = 1.0
 EXPIRE_EVERY_S = 1.0
 MEASURE_EVERY_S = 1.0
 EXAMINE_EVERY_S = 60.0
+LEFT_OUT_EVERY_S = 10.0
 
 
 class Service:
@@ -51,29 +52,38 @@ class Service:
         self._chance = chance
         self._log = log
         self._homes: list[Home] = []
+        self._left_out: dict[Path, InventoryError] = {}
         self._couriers: dict[str, Courier] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._listening: asyncio.Task[None]
         self._connection = "connecting"
         self._why = self._hint = ""
         self._bus_name = ""
         self._breaker = breaker
         breaker.on_change(self._write_status)
-        self._said: dict[str, Any] = {}
+        self._said: dict[str, Any] | None = {}
         self._watched_at: Callable[[], str | None] = lambda: None
         self.meter = StoreCollector(clock)
         self.health = Health(clock)
         self.health.add_check("bus", self._why_no_bus)
-        self.health.add_check("breaker", breaker.why_not)
+        self.health.add_check(f"{breaker.name}_breaker", breaker.why_not)
+        self.health.add_check("stores", self._why_not_all)
         self.health.add_fact("stores", self._links)
         self._since = format_time(clock.now_us())
 
     def hold(self, paths: Sequence[Path]) -> None:
-        """Take hold of the stores' folders. Raises as `Home` does, and then holds none."""
-        try:
-            for path in paths:
+        """Take hold of the stores' folders.
+
+        One that cannot be held, or not be opened later, is left out and tried again: it must not stop the others.
+        Raises as `Home` does where none can be held.
+        """
+        for path in paths:
+            try:
                 self._homes.append(Home(path))
-        except BaseException:
-            self.release()
-            raise
+            except InventoryError as error:
+                self._leave_out(path, error)
+        if not self._homes:
+            raise next(iter(self._left_out.values()))
 
     def release(self) -> None:
         """Let go of the folders."""
@@ -99,20 +109,27 @@ class Service:
             self._write_status()
 
     async def run(self, stop: asyncio.Event, bus: EventBus) -> None:
-        """Serve the stores until `stop` is set. Raises RefusedError where two folders hold the same store."""
+        """Serve the stores until `stop` is set.
+
+        Raises RefusedError where two folders hold the same store, and what the ledger raises where none can be opened.
+        """
         self._bus_name = bus.name
         jobs = Jobs(self._log, clock=self._clock)
         try:
-            for home in self._homes:
-                self._join(Courier(home, bus, self._namespace, clock=self._clock, chance=self._chance, log=self._log))
+            for home in list(self._homes):
+                self._open(home, bus)
+            if not self._couriers:
+                raise next(iter(self._left_out.values()))
             self._write_status()
             self._log.info("daemon.started", stores=len(self._couriers), broker=bus.name, pid=os.getpid())
             self._schedule(jobs)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._listen(bus)), group.create_task(self.health.beats())]
-                tasks += [group.create_task(courier.run()) for courier in self._couriers.values()]
+                self._tasks = [group.create_task(courier.run()) for courier in self._couriers.values()]
+                self._tasks.append(group.create_task(self.health.beats()))
+                self._listening = group.create_task(self._listen(bus))
+                jobs.add("left_out", LEFT_OUT_EVERY_S, partial(self._take_in, group, bus))
                 await jobs.run(stop)
-                for task in tasks:
+                for task in [*self._tasks, self._listening]:
                     task.cancel()
             for courier in self._couriers.values():
                 await courier.remember()
@@ -120,6 +137,45 @@ class Service:
             for courier in self._couriers.values():
                 courier.close()
             self._log.info("daemon.stopped")
+
+    def _open(self, home: Home, bus: EventBus) -> None:
+        """Join a store that can be opened; let go of the folder of one that cannot: it may be mended meanwhile."""
+        try:
+            courier = Courier(home, bus, self._namespace, clock=self._clock, chance=self._chance, log=self._log)
+        except InventoryError as error:
+            self._homes.remove(home)
+            home.close()
+            self._leave_out(home.path, error)
+            return
+        self._join(courier)
+
+    def _leave_out(self, path: Path, error: InventoryError) -> None:
+        known = self._left_out.get(path)
+        if known is None or known.message != error.message:
+            self._log.error("store.left_out", home=str(path), error=error)
+        self._left_out[path] = error
+
+    async def _take_in(self, group: asyncio.TaskGroup, bus: EventBus) -> int:
+        """Try the folders that were left out again. Returns how many stores came."""
+        before = set(self._couriers)
+        for path in list(self._left_out):
+            try:
+                home = Home(path)
+            except InventoryError as error:
+                self._leave_out(path, error)
+                continue
+            self._homes.append(home)
+            self._open(home, bus)
+            if home in self._homes:
+                del self._left_out[path]
+        come = [courier for store, courier in self._couriers.items() if store not in before]
+        if come:
+            self._log.info("stores.joined", stores=[courier.store for courier in come])
+            self._tasks += [group.create_task(courier.run()) for courier in come]
+            # A subscription has the channels that it began with.
+            self._listening.cancel()
+            self._listening = group.create_task(self._listen(bus))
+        return len(come)
 
     def _join(self, courier: Courier) -> None:
         if courier.store in self._couriers:
@@ -134,13 +190,36 @@ class Service:
         jobs.add("examine", EXAMINE_EVERY_S, lambda: self._each(Courier.examine))
 
     async def _each(self, tick: Callable[[Courier], Coroutine[Any, Any, int]]) -> int:
-        return sum(await asyncio.gather(*(tick(courier) for courier in self._couriers.values())))
+        # All of them, before one that failed is told.
+        ticks = [tick(courier) for courier in self._couriers.values()]
+        done = await asyncio.gather(*ticks, return_exceptions=True)
+        for each in done:
+            if isinstance(each, BaseException):
+                raise each
+        return sum(each for each in done if isinstance(each, int))
 
     async def _measure(self) -> int:
         """Look how far each store is, for those who watch, and say how it stands where that has changed."""
-        self.meter.note([courier.measure() for courier in self._couriers.values()])
+        measures = []
+        for courier in self._couriers.values():
+            # What it is, is told as the store's trouble.
+            with suppress(InventoryError):
+                measures.append(courier.measure())
+        self.meter.note(measures)
         self._write_status()
-        return len(self._couriers)
+        return len(measures)
+
+    def _troubles(self) -> dict[str, str]:
+        """Return which stores are not served, by id or folder, and why."""
+        troubles = {str(path): error.message for path, error in self._left_out.copy().items()}
+        for store, courier in self._couriers.copy().items():
+            if courier.trouble is not None:
+                troubles[store] = courier.trouble.message
+        return troubles
+
+    def _why_not_all(self) -> str | None:
+        told = "; ".join(f"{name}: {why}" for name, why in self._troubles().items())
+        return f"not served: {told}" if told else None
 
     def _why_no_bus(self) -> str | None:
         if self._connection == "connected":
@@ -178,9 +257,16 @@ class Service:
             "breaker": self._breaker.status().as_dict(),
             "metrics": self._watched_at(),
             "stores": sorted(self._couriers),
+            "not_served": self._troubles(),
         }
         if status == self._said:
             return
-        self._said = status
-        for home in self._homes:
-            write_status(home.status_path, status)
+        try:
+            for home in self._homes:
+                write_status(home.status_path, status)
+        except UnreachableError as error:
+            if self._said is not None:
+                self._log.warning("status.not_written", error=error)
+            self._said = None
+        else:
+            self._said = status

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from invctl.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,11 +15,22 @@ if TYPE_CHECKING:
 
 
 def write_status(path: Path, status: Mapping[str, Any]) -> None:
-    """Replace the file at once: a reader finds the old status or the new one, never half of one. Raises OSError."""
+    """Replace the file at once: a reader finds the old status or the new one, never half of one.
+
+    Raises UnreachableError where it cannot be written: on a full disk, say, which is no reason to stop work.
+    """
     # The process id keeps apart two that write at the same moment.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(status, allow_nan=False) + "\n", encoding="utf-8")
-    draft.replace(path)
+    text = json.dumps(status, allow_nan=False) + "\n"
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise UnreachableError(
+            f"{path} cannot be written: {error.strerror}", hint="make room on its disk, or look at its mode"
+        ) from error
 
 
 def read_status(path: Path) -> dict[str, Any] | None:

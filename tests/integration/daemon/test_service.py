@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import pytest
 
+from daemon import courier as courier_module
 from daemon import service as service_module
 from daemon.home import Home
 from daemon.service import Service
@@ -19,7 +20,7 @@ from invctl.bus.memory import MemoryBroker, MemoryBus
 from invctl.clock import SystemClock
 from invctl.errors import NotFoundError, RefusedError, UnreachableError
 from invctl.ledger import adjustments, outbox, products, reads, reservations
-from invctl.ledger.ledger import Ledger
+from invctl.ledger.ledger import FILE, Ledger
 from invctl.ledger.writing import Origin
 from invctl.runtime.logs import configure
 from invctl.runtime.status import read_status
@@ -30,6 +31,8 @@ from tests.layers import breaker, layered
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from invctl.model.chain import Head
 
 
 def open_store(home: Path, store: str = "downtown") -> Ledger:
@@ -308,3 +311,89 @@ def test_a_file_where_the_pipe_belongs_is_replaced(tmp_path: Path) -> None:
     home.drain_pokes()
     home.close()
     ledger.close()
+
+
+def damage(home: Path) -> None:
+    """Put something else in place of a ledger, whose files are moved aside."""
+    kept = home.with_suffix(".kept")
+    kept.mkdir()
+    for file in home.glob(f"{FILE}*"):
+        file.rename(kept / file.name)
+    (home / FILE).write_bytes(b"\xff" * 4096)
+
+
+def mend(home: Path) -> None:
+    """Put the ledger back."""
+    for file in home.with_suffix(".kept").iterdir():
+        file.replace(home / file.name)
+
+
+@pytest.mark.fault_tolerance
+async def test_a_store_that_cannot_be_served_does_not_stop_the_others_and_joins_once_mended(
+    tmp_path: Path, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "LEFT_OUT_EVERY_S", 0.05)
+    open_store(tmp_path / "broken", "brooklyn").close()
+    damage(tmp_path / "broken")
+    with open_store(tmp_path / "sound") as ledger:
+        async with (
+            office(broker, "downtown", "brooklyn") as central,
+            daemon(MemoryBus(broker), tmp_path / "broken", tmp_path / "sound") as running,
+        ):
+            await until(lambda: reads.link(ledger).acked_seq == 3)
+            (told,) = running.logged("store.left_out")
+            assert told["home"] == str(tmp_path / "broken")
+            assert "not a database" in told["message"]
+            ready, answer = running.service.health.readiness()
+            assert not ready
+            assert str(tmp_path / "broken") in answer["reasons"]["stores"]
+            # Its folder is free for whoever mends it.
+            Home(tmp_path / "broken").close()
+            mend(tmp_path / "broken")
+            await until(lambda: len(central.archive.get("brooklyn", [])) == 3)
+            await until(lambda: running.service.health.readiness()[0])
+            reservations.reserve(ledger, {"MOUSE-001": 1})
+            await until(lambda: reads.link(ledger).acked_seq == 4)
+
+
+@pytest.mark.fault_tolerance
+async def test_where_no_store_can_be_served_that_is_an_error(tmp_path: Path, broker: MemoryBroker) -> None:
+    home = tmp_path / "store"
+    open_store(home).close()
+    damage(home)
+    with pytest.raises(RefusedError, match="not a database"):
+        async with daemon(MemoryBus(broker), home) as running:
+            await until(lambda: running.logged("daemon.stopped"))
+
+
+@pytest.mark.fault_tolerance
+async def test_a_ledger_that_fails_for_a_while_is_served_again_and_others_meanwhile(
+    tmp_path: Path, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_module, "RETRY_FIRST_S", 0.05)
+    failing = True
+    head = outbox.LedgerOutbox.head
+
+    def failing_head(self: outbox.LedgerOutbox) -> Head:
+        if failing and self.store == "brooklyn":
+            raise RefusedError("the disk failed under the ledger")
+        return head(self)
+
+    with open_store(tmp_path / "one", "downtown") as one, open_store(tmp_path / "two", "brooklyn") as two:
+        async with (
+            office(broker, "downtown", "brooklyn") as central,
+            daemon(MemoryBus(broker), tmp_path / "one", tmp_path / "two") as running,
+        ):
+            await until(lambda: reads.link(one).acked_seq == reads.link(two).acked_seq == 3)
+            monkeypatch.setattr(outbox.LedgerOutbox, "head", failing_head)
+            reservations.reserve(one, {"MOUSE-001": 1})
+            reservations.reserve(two, {"MOUSE-001": 1})
+            await until(lambda: running.logged("store.failed"))
+            await until(lambda: reads.link(one).acked_seq == 4)
+            assert "disk failed" in running.service.health.readiness()[1]["reasons"]["stores"]
+            assert len(central.archive["brooklyn"]) == 3
+            failing = False
+            await until(lambda: reads.link(two).acked_seq == 4)
+            assert running.logged("store.served")
+            # It failed many times, and that was said once.
+            assert len(running.logged("store.failed")) == 1

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from invctl.errors import UnreachableError
 from invctl.runtime.status import read_status, write_status
 
 
@@ -37,7 +38,7 @@ def test_a_reader_never_finds_half_of_it(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", write_half)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UnreachableError, match="No space left"):
         write_status(path, {"pid": 2, "more": "x" * 100})
     assert [*found, read_status(path)] == [{"pid": 1}, {"pid": 1}]
 
