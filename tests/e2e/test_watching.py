@@ -1,0 +1,302 @@
+"""Both daemons as those see them who watch: real processes, a real broker that goes away, HTTP over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from central.home import status_path
+from invctl.cli.invd import running
+from invctl.runtime.status import read_status
+from scripts.chain.broker import free_port
+from scripts.chain.processes import Tether
+from scripts.chain.waiting import wait_until
+from tests.e2e.clerk import environment
+from tests.proxy import Proxy
+from tests.servers import real_broker
+from tests.watching import PATIENCE_S, Seen, get, scrape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.e2e.clerk import Clerk
+    from tests.servers import Broker
+
+pytestmark = pytest.mark.metrics
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+class Chain:
+    """A clerk's store with its daemon, and head office, on one broker."""
+
+    def __init__(self, clerk: Clerk, office: Path, redis_url: str) -> None:
+        self.clerk = clerk
+        self.office = office
+        self.tether = Tether()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.environ = {
+            **environment(clerk.home),
+            "INVCENTRAL_HOME": str(office),
+            "INVCTL_REDIS_URL": redis_url,
+            "INVCTL_NAMESPACE": f"test-{secrets.token_hex(8)}",
+        }
+
+    def start(self, module: str, *argv: str, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        log = (self.office.parent / f"{len(self.processes)}.log").open("ab")
+        with log:
+            process = subprocess.Popen(
+                self.tether.wrap([sys.executable, "-P", "-m", module, *argv, "--log-format", "json"]),
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                env={**self.environ, **(environ or {})},
+                **self.tether.options,
+            )
+        self.processes.append(process)
+        return process
+
+    def start_daemon(self, *argv: str, **environ: str) -> str:
+        """Start invd. Returns where it is watched."""
+        self.start("daemon", "run", str(self.clerk.home), *argv, environ=environ)
+        return self.url(self.daemon_says)
+
+    def start_central(self, *argv: str, **environ: str) -> str:
+        """Start invcentral, set up where it is not. Returns where it is watched."""
+        if not (self.office / "central.db").exists():
+            init = [sys.executable, "-m", "central", "init"]
+            subprocess.run(init, env=self.environ, check=True, capture_output=True)
+        self.start("central", "run", "--admit-any", *argv, environ=environ)
+        return self.url(self.central_says)
+
+    def url(self, says: Callable[[], dict[str, Any]]) -> str:
+        eventually(lambda: says().get("metrics"))
+        return str(says()["metrics"])
+
+    def daemon_says(self) -> dict[str, Any]:
+        invd = running(self.clerk.home)
+        return invd._asdict() if invd else {}
+
+    def central_says(self) -> dict[str, Any]:
+        return read_status(status_path(self.office)) or {}
+
+    def lines(self, number: int) -> list[dict[str, Any]]:
+        """What the process that was started as this one has logged."""
+        whole, _, _ = (self.office.parent / f"{number}.log").read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def eventually(condition: Callable[[], Any]) -> None:
+    assert wait_until(lambda: bool(condition()), timeout_s=PATIENCE_S)
+
+
+def ready(url: str) -> Seen:
+    return get(url, "/readyz")
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with real_broker() as server:
+        yield server
+
+
+@pytest.fixture
+def chain(clerk: Clerk, tmp_path: Path, broker: Broker) -> Iterator[Chain]:
+    running_chain = Chain(clerk, tmp_path / "office", broker.url)
+    try:
+        yield running_chain
+    finally:
+        running_chain.end()
+
+
+def test_a_store_and_head_office_at_work(chain: Chain) -> None:
+    invd, office = chain.start_daemon(), chain.start_central()
+    eventually(lambda: scrape(invd)['invd_acked_seq{store="downtown"}'] == 6)
+    seen = scrape(invd)
+    expected: dict[str, float] = {
+        'invd_head_seq{store="downtown"}': 6,
+        'invd_pending_events{store="downtown"}': 0,
+        'invd_oldest_pending_age_seconds{store="downtown"}': 0,
+        'invd_link_state{state="up",store="downtown"}': 1,
+        'invd_link_state{state="unknown",store="downtown"}': 0,
+        'invd_suspect_skus{store="downtown"}': 0,
+        'invctl_breaker_state{breaker="bus",state="closed"}': 1,
+        "invctl_ready": 1,
+        "invctl_bus_subscriptions_total": 1,
+    }
+    assert {name: seen[name] for name in expected} == expected
+    assert 0 <= seen['invd_last_ack_age_seconds{store="downtown"}'] < 3600
+    assert seen["invctl_bus_published_messages_total"] >= 2
+    assert seen["process_cpu_seconds_total"] > 0
+    eventually(lambda: scrape(office).get('invcentral_store_applied_seq{store="downtown"}') == 6)
+    seen = scrape(office)
+    expected = {
+        "invcentral_applied_events_total": 6,
+        "invcentral_apply_seconds_count": seen["invcentral_transactions_total"],
+        "invcentral_event_latency_seconds_count": 6,
+        "invcentral_shards_held": 1,
+        "invcentral_centrals": 1,
+        'invcentral_shard_position{shard="0"}': 6,
+        'invcentral_stores{status="admitted"}': 1,
+        'invcentral_stores{status="waiting"}': 0,
+        'invcentral_store_lag_events{store="downtown"}': 0,
+        'invcentral_store_suspect_skus{store="downtown"}': 0,
+        'invcentral_lease_calls_total{call="renew",outcome="denied"}': 0,
+        'invctl_breaker_state{breaker="leases",state="closed"}': 1,
+        "invctl_ready": 1,
+    }
+    assert {name: seen[name] for name in expected} == expected
+    assert seen['invcentral_frames_total{kind="events"}'] >= 1
+    assert seen['invcentral_lease_calls_total{call="acquire",outcome="granted"}'] == 1
+    # These were written an hour ago.
+    assert seen['invcentral_event_latency_seconds_bucket{le="60.0"}'] == 0
+    assert 0 <= seen['invcentral_store_heard_age_seconds{store="downtown"}'] < 3600
+    for url in (invd, office):
+        assert get(url, "/livez").status == 200
+        assert urlsplit(url).hostname == "127.0.0.1"
+    assert ready(invd).json == {"ready": True, "reasons": {}, "stores": {"downtown": "up"}}
+    assert ready(office).json == {"ready": True, "reasons": {}, "role": "serving", "shards": [0]}
+
+
+@pytest.mark.fault_tolerance
+def test_a_broker_that_is_away_is_told_serves_clerks_and_is_drained_to(chain: Chain, broker: Broker) -> None:
+    invd, office = chain.start_daemon(), chain.start_central()
+    eventually(lambda: scrape(invd)['invd_acked_seq{store="downtown"}'] == 6)
+    eventually(lambda: ready(invd).status == ready(office).status == 200)
+    broker.kill()
+    eventually(lambda: chain.daemon_says()["breaker"]["state"] == "open")
+    eventually(lambda: ready(office).status == 503)
+    told = ready(invd)
+    assert told.status == 503
+    assert told.json["reasons"].keys() == {"bus", "bus_breaker"}
+    assert "Connection refused" in told.json["reasons"]["bus"]
+    assert get(invd, "/livez").status == get(office, "/livez").status == 200
+    # A clerk is not stopped by that, and sees it.
+    clerk = chain.clerk
+    assert clerk("reserve", "MOUSE-001=2", "--order", "A-17").code == 0
+    breaker = clerk("status", "-o", "json").json["daemon"]["breaker"]
+    assert breaker["state"] in ("open", "half_open")
+    assert breaker["failures"] >= 3
+    assert "Connection refused" in breaker["why"]
+    for command in (("status",), ("daemon", "status")):
+        assert "; sends nothing since " in clerk(*command).out
+    eventually(lambda: scrape(invd)['invd_pending_events{store="downtown"}'] == 1)
+    away = scrape(invd)
+    assert away['invctl_breaker_state{breaker="bus",state="closed"}'] == away["invctl_ready"] == 0
+    assert away['invctl_breaker_opened_total{breaker="bus"}'] == 1
+    assert away['invctl_bus_publish_failures_total{cause="connection"}'] >= 3
+    assert away["invctl_bus_losses_total"] >= 1
+    assert away['invd_link_state{state="unknown",store="downtown"}'] == 1
+    failed = 'invcentral_lease_calls_total{call="holders",outcome="failed"}'
+    eventually(lambda: scrape(office)[failed] >= 1)
+
+    broker.start()
+    eventually(lambda: ready(invd).status == 200)
+    eventually(lambda: scrape(invd)['invd_acked_seq{store="downtown"}'] == 7)
+    eventually(lambda: ready(office).status == 200)
+    assert clerk("status", "-o", "json").json["daemon"]["breaker"]["state"] == "closed"
+    assert "sends nothing" not in clerk("status").out
+    told_lines = [line["action"] for line in chain.lines(0)]
+    assert told_lines.count("breaker.opened") == told_lines.count("bus.lost") == 1
+
+
+@pytest.mark.fault_tolerance
+async def test_a_line_that_goes_dead_without_a_word_is_noticed_on_both_sides(chain: Chain, broker: Broker) -> None:
+    """Nothing is refused and nothing is closed: only our own deadlines can tell."""
+    async with Proxy(broker.url) as line:
+        chain.environ["INVCTL_REDIS_URL"] = line.url
+        invd = await asyncio.to_thread(chain.start_daemon)
+        office = await asyncio.to_thread(chain.start_central)
+
+        def both(status: int) -> None:
+            eventually(lambda: ready(invd).status == ready(office).status == status)
+
+        def acked(seq: int) -> None:
+            eventually(lambda: scrape(invd)['invd_acked_seq{store="downtown"}'] == seq)
+
+        await asyncio.to_thread(acked, 6)
+        await asyncio.to_thread(both, 200)
+        line.swallow()
+        await asyncio.to_thread(chain.clerk, "reserve", "MOUSE-001")
+        await asyncio.to_thread(both, 503)
+        assert "no answer in time" in (await asyncio.to_thread(ready, invd)).json["reasons"]["bus"]
+        # Alive all the while: nothing hangs.
+        for url in (invd, office):
+            assert (await asyncio.to_thread(get, url, "/livez")).status == 200
+        await line.heal()
+        await asyncio.to_thread(acked, 7)
+        await asyncio.to_thread(both, 200)
+
+
+def test_one_trace_is_in_the_lines_of_what_was_published_committed_and_acknowledged(chain: Chain) -> None:
+    invd, _ = chain.start_daemon("--log-level", "debug"), chain.start_central("--log-level", "debug")
+    acked = 'invd_acked_seq{store="downtown"}'
+    eventually(lambda: scrape(invd)[acked] == 6)
+    parent = f"00-{TRACE}-b7ad6b7169203331-01"
+    for _ in range(2):
+        assert chain.clerk.process("reserve", "MOUSE-001", env={"TRACEPARENT": parent}).code == 0
+    eventually(lambda: scrape(invd)[acked] == 8)
+    by_daemon, by_central = (
+        {line["action"] for line in chain.lines(number) if TRACE in json.dumps(line)} for number in (0, 1)
+    )
+    assert {"bus.published", "ack.received"} <= by_daemon
+    assert {"bus.received", "events.committed"} <= by_central
+
+
+@pytest.mark.fault_tolerance
+def test_a_daemon_without_a_port_of_its_own_works_and_takes_it_when_it_can(chain: Chain) -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        chain.start("daemon", "run", str(chain.clerk.home), environ={"INVD_METRICS_PORT": str(port)})
+        eventually(lambda: chain.daemon_says().get("connection") == "connected")
+        assert chain.daemon_says()["metrics"] is None
+        assert "watch.not_served" in [line["action"] for line in chain.lines(0)]
+    eventually(lambda: chain.daemon_says()["metrics"] == f"http://127.0.0.1:{port}")
+    assert ready(f"http://127.0.0.1:{port}").status == 200
+
+
+def test_flags_come_before_the_environment_and_off_is_off(chain: Chain) -> None:
+    port = free_port()
+    url = chain.start_daemon("--metrics-port", str(port), INVD_METRICS_PORT="off")
+    assert url == f"http://127.0.0.1:{port}"
+    office = chain.start_central("--metrics-port", "0", INVCENTRAL_METRICS_PORT="off")
+    assert get(office, "/livez").status == 200
+    chain.end()
+    chain.start("daemon", "run", str(chain.clerk.home), "--metrics-port", "off")
+    eventually(lambda: chain.daemon_says().get("connection") == "connected")
+    assert chain.daemon_says()["metrics"] is None
+
+
+@pytest.mark.fault_tolerance
+def test_clients_that_say_nothing_hold_up_neither_watchers_nor_the_store(chain: Chain) -> None:
+    invd, _ = chain.start_daemon(), chain.start_central()
+    where = urlsplit(invd)
+    assert where.hostname
+    assert where.port
+    with contextlib.ExitStack() as silent:
+        for _ in range(200):
+            silent.enter_context(socket.create_connection((where.hostname, where.port), PATIENCE_S))
+        assert chain.clerk("reserve", "MOUSE-001").code == 0
+        eventually(lambda: chain.clerk("status", "-o", "json").json["acked_seq"] == 7)
+    eventually(lambda: _answers(invd))
+
+
+def _answers(url: str) -> bool:
+    try:
+        return get(url, "/livez").status == 200
+    except OSError:
+        return False
