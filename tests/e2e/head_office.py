@@ -62,12 +62,21 @@ class Process:
         eventually(lambda: action in self.actions() or not self.alive(), self.err)
         assert self.alive(), self.err()
 
+    @property
+    def pid(self) -> int:
+        # A tether execs what it was given.
+        return self._popen.pid
+
     def alive(self) -> bool:
         return self._popen.poll() is None
 
     def end(self) -> int:
         """Wait for its end. Returns the exit code."""
         return self._popen.wait(PATIENCE_S)
+
+    def deliver(self, number: signal.Signals) -> None:
+        """Send a signal that does not end it."""
+        self._popen.send_signal(number)
 
     def send(self, number: signal.Signals) -> int:
         """Send a signal. Returns the exit code."""
@@ -113,7 +122,7 @@ class Office:
     def start(self, *argv: str, module: str = "central") -> Process:
         """Start a command as a process of its own."""
         self._started += 1
-        out, err = (self.home.parent / f"{self._started}.{stream}" for stream in ("out", "err"))
+        out, err = (self.home.parent / f"{self.home.name}-{self._started}.{stream}" for stream in ("out", "err"))
         with out.open("wb") as stdout, err.open("wb") as stderr:
             popen = subprocess.Popen(
                 self._tether.wrap([sys.executable, "-P", "-m", module, *argv]),
