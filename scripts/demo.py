@@ -24,6 +24,7 @@ from scripts.chain.command import run_script
 from scripts.chain.folder import ChainFolder
 from scripts.chain.kills import WHAT_TO_KILL, Killer, ours_to_kill, told_seed
 from scripts.chain.leftovers import clear_and_tell
+from scripts.chain.processes import stop_together
 from scripts.chain.runner import ROOT, ChainRunner
 from scripts.chain.verdict import ask_for_proof, holds, print_proof
 from scripts.chain.workspace import Workspace
@@ -95,10 +96,7 @@ class Demo:
         """Let the clerks go home and everything arrive, and say what was done in `ran_s` seconds."""
         names = [ward.name for ward in self.runner.supervisor.wards if ward.kind == CLERK]
         clerks = [self.runner.supervisor.release(name) for name in names]
-        for clerk in clerks:
-            clerk.ask_to_end()
-        for clerk in clerks:
-            clerk.stop(CLERKS_TIMEOUT_S)
+        stop_together(clerks, CLERKS_TIMEOUT_S)
         self.runner.drain(DRAIN_TIMEOUT_S)
         outcomes: Counter[str] = Counter()
         for clerk in clerks:

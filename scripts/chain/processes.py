@@ -89,12 +89,6 @@ class Child:
         """Send SIGTERM, unless it has ended."""
         self._popen.terminate()
 
-    def stop(self, timeout_s: float = 5.0) -> int:
-        """Ask it to end, and after the time-out make it (SIGKILL). Gives its exit code."""
-        self.ask_to_end()
-        code = self._see(timeout_s)
-        return self.kill() if code is None else code
-
     def kill(self) -> int:
         """End it and its process group at once (SIGKILL). Gives its exit code."""
         if self.alive():
@@ -172,13 +166,7 @@ class ProcessTable:
 
     def stop_all(self, timeout_s: float = 5.0) -> None:
         """Ask all children to end, wait for them together, and make those end that have not by then."""
-        children = self.alive
-        for child in children:
-            child.ask_to_end()
-        wait_until(lambda: not any(child.alive() for child in children), timeout_s=timeout_s)
-        for child in children:
-            if child.alive():
-                child.kill()
+        stop_together(self.alive, timeout_s)
 
     def close(self) -> None:
         """End all children, and the tether with them."""
@@ -204,6 +192,16 @@ class ProcessTable:
         draft = self._state_file.with_suffix(".new")
         draft.write_text(json.dumps(state), encoding="utf-8")
         draft.replace(self._state_file)
+
+
+def stop_together(children: Sequence[Child], timeout_s: float) -> None:
+    """Ask children to end, once each, wait for them together, and make those end that have not by then."""
+    for child in children:
+        child.ask_to_end()
+    wait_until(lambda: not any(child.alive() for child in children), timeout_s=timeout_s)
+    for child in children:
+        if child.alive():
+            child.kill()
 
 
 def kill_leftovers(state_file: Path) -> list[str]:

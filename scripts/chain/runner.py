@@ -13,6 +13,7 @@ from invctl.errors import UnreachableError
 from invctl.ledger import reads
 from invctl.ledger.ledger import Ledger
 from scripts.chain.kills import BROKER, INVCENTRAL, INVD
+from scripts.chain.processes import stop_together
 from scripts.chain.supervision import Supervisor
 from scripts.chain.waiting import wait_until
 
@@ -132,11 +133,8 @@ class ChainRunner:
         return wait_until(looked, timeout_s=timeout_s, every_s=0.05)
 
     def _stop(self, names: Iterable[str]) -> None:
-        children = [self.supervisor.release(name) for name in names]
-        for child in children:
-            child.ask_to_end()
-        for child in children:
-            child.stop(STOP_TIMEOUT_S)
+        # Once each: a daemon takes a second signal for haste.
+        stop_together([self.supervisor.release(name) for name in names], STOP_TIMEOUT_S)
 
     def _without_link(self) -> list[str]:
         return [home.name for home in self._chain.homes() if not _is_linked(home, self._since_us)]

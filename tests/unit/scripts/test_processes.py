@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from scripts.chain.identity import Identity, _started_by_ps
-from scripts.chain.processes import Child, ProcessTable, Tether, kill_leftovers
+from scripts.chain.processes import Child, ProcessTable, Tether, kill_leftovers, stop_together
 from scripts.chain.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -130,20 +130,32 @@ def test_ctrl_c_does_not_reach_a_child(table: ProcessTable) -> None:
 def test_stop_asks_first(table: ProcessTable) -> None:
     child = start(table, f"import signal; signal.signal(signal.SIGTERM, lambda *_: exit(7)); {SLEEPER}")
     command = said_pid(child.log)
-    assert child.stop(timeout_s=20) == 7
+    stop_together([child], timeout_s=20)
+    assert child.returncode == 7
     assert not command.alive()
 
 
 def test_stop_insists(table: ProcessTable) -> None:
     child = start(table, STUBBORN)
     command = said_pid(child.log)
-    assert child.stop(timeout_s=0.05) == -signal.SIGKILL
+    stop_together([child], timeout_s=0.05)
+    assert child.returncode == -signal.SIGKILL
     assert wait_until(lambda: not command.alive(), timeout_s=20)
+
+
+def test_stop_asks_once_for_a_second_signal_means_haste(table: ProcessTable) -> None:
+    code = "import signal\nsignals = []\nsignal.signal(signal.SIGTERM, lambda *_: signals.append(1))\n"
+    child = start(table, f"{code}{SLEEPER.replace('; ', chr(10))}\nsignal.sigtimedwait([], 0.2)\nexit(len(signals))")
+    said_pid(child.log)
+    stop_together([child], timeout_s=20)
+    assert child.returncode == 1
 
 
 def test_what_has_ended_may_be_stopped_and_killed_again(table: ProcessTable) -> None:
     child = start(table, "pass")
-    assert [child.wait(20), child.stop(), child.kill()] == [0, 0, 0]
+    assert child.wait(20) == 0
+    stop_together([child], timeout_s=0)
+    assert [child.returncode, child.kill()] == [0, 0]
 
 
 def test_all_are_stopped_together(table: ProcessTable) -> None:
