@@ -6,9 +6,8 @@ from typer import Context, Option
 
 from central import reads
 from central.cli import words
-from central.cli.columns import all_columns, fitting, telling
+from central.cli.columns import all_columns, telling
 from central.cli.command import read
-from central.cli.narrow import line_width
 from central.cli.parameters import SKU, AnyStore
 from central.cli.presence import tell_if_stopped
 from central.cli.times import LocalTime
@@ -28,16 +27,15 @@ _ALIASES = {"open": "pending"}
 _PEOPLES = [
     Column("reservation", style="bold cyan"),
     Column("status"),
-    Column("items"),
+    Column("items", folds=True),
     Column("until"),
     Column("ended"),
-    Column("order"),
-    Column("clerk"),
-    Column("as_of_seq", "As of"),
-    Column("age"),
-    Column("doubt"),
+    Column("order", folds=True, drop=3),
+    Column("clerk", drop=2),
+    Column("as_of_seq", "As of", drop=5),
+    Column("age", drop=1),
+    Column("doubt", folds=True, drop=4),
 ]
-_DROPPED = ("age", "clerk", "order", "doubt", "as_of_seq")
 _TIMES = ("until", "ended")
 _OPTIONAL = ("status", "until", "ended", "order", "clerk", "doubt")
 
@@ -91,9 +89,8 @@ def reservations(
         column._replace(title=f"{column.heading} {when.zone}") if column.key in _TIMES else column
         for column in telling(_PEOPLES, records, _OPTIONAL)
     ]
-    shown, lines = fitting(columns, records, line_width(out), drop=_DROPPED, wrapped="items")
-    out.rows(shown, lines, empty=_nothing(status))
-    if not any(column.key == "doubt" for column in shown):
+    left_out = out.rows(columns, records, empty=_nothing(status))
+    if "doubt" in left_out:
         for name, doubt in {record["store"]: record["doubt"] for record in records if record["doubt"]}.items():
             out.talk([("doubt:", "bold yellow"), f" {name}: {doubt}"])
     if len(records) == limit:

@@ -6,9 +6,8 @@ from typer import Context
 
 from central import reads
 from central.cli import words
-from central.cli.columns import fitting, telling
+from central.cli.columns import telling
 from central.cli.command import home, opened, settings
-from central.cli.narrow import line_width
 from central.cli.times import LocalTime
 from central.database import describe, reading
 from central.home import is_held, status_path
@@ -24,17 +23,16 @@ from invctl.runtime.status import read_status
 _PEOPLES = [
     Column("store", style="bold cyan"),
     Column("status"),
-    Column("head_seq", "Head"),
+    Column("head_seq", "Head", drop=1),
     Column("as_of_seq", "As of"),
     Column("behind"),
     Column("age"),
-    Column("heard"),
-    Column("open_reservations", "Open"),
+    Column("heard", drop=2),
+    Column("open_reservations", "Open", drop=3),
     Column("suspects"),
-    Column("doubt"),
+    Column("doubt", folds=True),
 ]
 _OPTIONAL = ("status", "behind", "open_reservations", "suspects", "doubt")
-_DROPPED = ("head_seq", "heard", "open_reservations")
 
 
 def status(ctx: Context) -> None:
@@ -60,10 +58,7 @@ def status(ctx: Context) -> None:
     out.result(record, message=_message(record, now), ident="running" if running else "stopped")
     if out.fmt == "table" and not out.quiet:
         records = [_for_people(row) for row in now.stores]
-        shown, lines = fitting(
-            telling(_PEOPLES, records, _OPTIONAL), records, line_width(out), drop=_DROPPED, wrapped="doubt"
-        )
-        out.rows(shown, lines, empty="no store has spoken yet")
+        out.rows(telling(_PEOPLES, records, _OPTIONAL), records, empty="no store has spoken yet")
 
 
 def _message(record: dict[str, Any], now: Status) -> list[Part]:

@@ -7,9 +7,8 @@ from typer import Context
 
 from central import reads
 from central.cli import words
-from central.cli.columns import all_columns, fitting, telling
+from central.cli.columns import all_columns, telling
 from central.cli.command import read
-from central.cli.narrow import line_width
 from central.cli.parameters import AnySku, AnyStore
 from central.cli.presence import tell_if_stopped
 from central.views import StockRow
@@ -19,17 +18,16 @@ from invctl.console.output import Column
 _PEOPLES = [
     Column("store", style="bold"),
     Column("sku", "SKU", style="cyan"),
-    Column("name"),
+    # How fresh a number is matters more than how the item is called, or what is the difference of two others.
+    Column("name", folds=True, drop=1),
     Column("on_hand"),
-    Column("reserved"),
+    Column("reserved", drop=2),
     Column("available", style="bold"),
-    Column("as_of_seq", "As of"),
-    Column("age"),
-    Column("doubt"),
+    Column("as_of_seq", "As of", drop=5),
+    Column("age", drop=3),
+    Column("doubt", folds=True, drop=4),
 ]
 _OPTIONAL = ("name", "doubt")
-# How fresh a number is matters more than how the item is called, and what is reserved is the difference of two others.
-_DROPPED = ("name", "reserved", "age", "doubt", "as_of_seq")
 
 
 def stock(ctx: Context, sku: AnySku = None, store: AnyStore = None) -> None:
@@ -53,11 +51,9 @@ def stock(ctx: Context, sku: AnySku = None, store: AnyStore = None) -> None:
         found = list(rows)
     records = list(_for_people(found))
     diverged = {row.store: words.divergence(row.store, row.fresh) for row in found if row.fresh.lacks_seq}
-    shown, lines = fitting(
-        telling(_PEOPLES, records, _OPTIONAL), records, line_width(out), drop=_DROPPED, wrapped="doubt"
-    )
-    out.rows(shown, lines, ident="sku", empty="no store has reported any stock yet")
-    if not any(column.key == "doubt" for column in shown):
+    shown = telling(_PEOPLES, records, _OPTIONAL)
+    left_out = out.rows(shown, records, ident="sku", empty="no store has reported any stock yet")
+    if "doubt" in left_out:
         for record in records:
             if record["doubt"]:
                 out.talk([("doubt:", "bold yellow"), f" {record['store']} {record['sku']}: {record['doubt']}"])

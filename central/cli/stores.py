@@ -5,9 +5,8 @@ from typing import Annotated, Any
 from typer import Argument, Context, Option
 
 from central.cli import words
-from central.cli.columns import all_columns, fitting, telling
+from central.cli.columns import all_columns, telling
 from central.cli.command import open_engine, read
-from central.cli.narrow import line_width
 from central.cli.parameters import STORE, Store
 from central.cli.times import LocalTime
 from central.database import now_us, writing
@@ -25,12 +24,12 @@ HASH_SHOWN = 16
 _PEOPLES = [
     Column("store", style="bold cyan"),
     Column("status"),
-    Column("name"),
-    Column("currency"),
+    Column("name", folds=True, drop=2),
+    Column("currency", drop=1),
     Column("ledger"),
     Column("head_seq", "Head"),
     Column("as_of_seq", "Applied"),
-    Column("first_heard"),
+    Column("first_heard", drop=3),
 ]
 
 
@@ -54,8 +53,7 @@ def list_(ctx: Context) -> None:
         column._replace(title=f"First heard {when.zone}") if column.key == "first_heard" else column
         for column in telling(_PEOPLES, records, ("name", "currency"))
     ]
-    shown, lines = fitting(columns, records, line_width(out), drop=("currency", "name", "first_heard"))
-    out.rows(shown, lines, empty="no store has spoken yet")
+    out.rows(columns, records, empty="no store has spoken yet")
     for row in rows:
         for trouble in words.troubles(row, now):
             out.talk([("attention:", "bold yellow"), f" {trouble}"])

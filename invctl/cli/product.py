@@ -84,7 +84,7 @@ def list_(ctx: Context) -> None:
         currency = ledger.store.currency
     columns = [
         Column("sku", "SKU", style="cyan"),
-        Column("name"),
+        Column("name", folds=True),
         price_column(currency),
         Column("currency", in_table=False),
     ]

@@ -80,10 +80,10 @@ def _table(found: list[Reservation], when: StoreTime) -> tuple[list[Column], lis
         Column("reservation", style="bold cyan"),
         Column("status"),
         Column("until", f"Until {zone}".strip()),
-        Column("left"),
-        Column("items"),
-        Column("order"),
-        Column("clerk"),
+        Column("left", drop=2),
+        Column("items", folds=True),
+        Column("order", folds=True),
+        Column("clerk", drop=1),
     ]
     records = [
         {

@@ -28,11 +28,11 @@ def stock(ctx: Context, sku: AnySku = None) -> None:
         currency = ledger.store.currency
     columns = [
         Column("sku", "SKU", style="cyan"),
-        Column("name"),
-        price_column(currency),
+        Column("name", folds=True, drop=2),
+        price_column(currency)._replace(drop=1),
         Column("currency", in_table=False),
         Column("on_hand"),
-        Column("reserved"),
+        Column("reserved", drop=3),
         Column("available", style="bold"),
         Column("version", in_table=False),
         Column("as_of_seq", in_table=False),

@@ -30,13 +30,13 @@ def table(rows: Sequence[HistoryRow], when: StoreTime) -> tuple[list[Column], li
     """Return the columns and the records of the table for people. The zone of the times stands above them."""
     zone = when.shared_zone(row.time for row in rows)
     columns = [
-        Column("seq", style="dim"),
+        Column("seq", style="dim", drop=1),
         Column("time", f"Time {zone}".strip()),
         Column("event"),
         Column("sku", "SKU", style="cyan"),
         Column("on_hand"),
-        Column("reserved"),
-        Column("about"),
+        Column("reserved", drop=2),
+        Column("about", folds=True),
     ]
     return columns, [_for_people(row, when.exact(row.time, named=not zone)) for row in rows]
 

@@ -30,8 +30,12 @@ class Column(NamedTuple):
     """By default made from the key: `on_hand` becomes `On hand`."""
     show: Callable[[Any], str] | None = None
     style: str = ""
-    """A style of rich's, for the table."""
+    """As `invctl.console.style` has them, for the table."""
     in_table: bool = True
+    folds: bool = False
+    """Text, which may go on in further lines where a terminal is narrow. Nothing else is broken."""
+    drop: int = 0
+    """What goes first where a terminal has no room for all: 1, then 2 and so on. 0 stays."""
 
     @property
     def heading(self) -> str:
@@ -74,19 +78,21 @@ class Output:
         *,
         ident: str | None = None,
         empty: str = "",
-    ) -> None:
+    ) -> frozenset[str]:
         """Write a list. Under -q the values of `ident` alone, by default those of the first column.
 
         `empty` is said in place of a table that would have no rows. NDJSON and CSV do not hold the records in memory.
+        Returns the keys of the columns that a terminal had no room for.
         """
         if self.fmt == "table" and not self.quiet:
-            self._table(columns, list(records), empty)
-        elif self.fmt == "json" and not self.quiet:
+            return self._table(columns, list(records), empty)
+        if self.fmt == "json" and not self.quiet:
             self._lines([self._json(list(records))])
         else:
             line = self._line_writer(columns, ident)
             self._lines(self._header(columns))
             self._lines(line(record, "") for record in records)
+        return frozenset()
 
     def stream(self, columns: Sequence[Column], *, ident: str | None = None) -> Callable[[Record, Message], None]:
         """Begin a result without an end. Returns what writes one record of it, which is out when that returns.
@@ -115,14 +121,17 @@ class Output:
             return Hidden()
         return Bar(label, total=total, stream=self._stderr)
 
-    def _table(self, columns: Sequence[Column], records: list[Record], empty: str) -> None:
+    def _table(self, columns: Sequence[Column], records: list[Record], empty: str) -> frozenset[str]:
         if not records and empty:
             self.talk(empty)
         elif self._stdout is not None:
             from invctl.console.tables import render  # noqa: PLC0415 - loads rich
 
             shown = [column for column in columns if column.in_table]
-            self._lines(render(shown, records, stream=self._stdout))
+            table = render(shown, records, stream=self._stdout)
+            self._lines(table.lines)
+            return table.left_out
+        return frozenset()
 
     def _header(self, columns: Sequence[Column]) -> list[str]:
         return [csv_line(column.key for column in columns)] if self.fmt == "csv" and not self.quiet else []

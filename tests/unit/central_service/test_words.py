@@ -12,14 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from central.cli import words
-from central.cli.columns import fitting
 from central.cli.narrow import cut
 from central.cli.tail import parse_type
 from central.cli.times import LocalTime
 from central.freshness import Freshness
 from central.tail import TailEvent
 from invctl.clock import parse_time
-from invctl.console.output import Column
 from invctl.console.style import paint
 from invctl.errors import InvalidValueError
 from invctl.model import events
@@ -227,30 +225,6 @@ def test_an_unknown_type_is_refused_with_those_there_are() -> None:
 def test_a_line_is_cut_to_the_terminal(width: int | None, shown: str) -> None:
     line: list[Part] = [("reserved", "cyan"), " 2 ", "MOUSE-001"]
     assert paint(cut(line, width), colour=False) == shown
-
-
-def test_a_table_gives_up_columns_before_it_breaks_a_number() -> None:
-    columns = [Column("sku"), Column("name"), Column("on_hand"), Column("reserved")]
-    records = [{"sku": "MOUSE-001", "name": "Wireless mouse", "on_hand": 100_091, "reserved": 4}]
-
-    def kept(width: int | None) -> list[str]:
-        return [column.key for column in fitting(columns, records, width, drop=("name", "reserved"))[0]]
-
-    assert kept(None) == kept(47) == ["sku", "name", "on_hand", "reserved"]
-    assert kept(46) == kept(30) == ["sku", "on_hand", "reserved"]
-    assert kept(29) == kept(1) == ["sku", "on_hand"]
-
-
-def test_free_text_goes_on_in_lines_of_its_own() -> None:
-    columns = [Column("sku"), Column("doubt")]
-    records = [{"sku": "MOUSE-001", "doubt": "lacks event 45, may have moved"}, {"sku": "LAPTOP-001", "doubt": ""}]
-    _, lines = fitting(columns, records, 30, drop=(), wrapped="doubt")
-    assert lines == [
-        {"sku": "MOUSE-001", "doubt": "lacks event 45,"},
-        {"sku": None, "doubt": "may have moved"},
-        {"sku": "LAPTOP-001", "doubt": ""},
-    ]
-    assert fitting(columns, records, None, drop=(), wrapped="doubt") == (columns, records)
 
 
 def test_times_are_the_operator_s_own_with_the_date_where_it_is_another_day(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,7 +183,7 @@ def test_a_long_table_is_not_cut_in_a_pipe_and_folds_on_a_terminal() -> None:
     assert out.getvalue().splitlines()[-1] == ("word " * 60).rstrip()
 
     output, out, _ = written(stdout=Terminal())
-    output.rows([Column("name")], records)
+    output.rows([Column("name", folds=True)], records)
     assert max(len(line) for line in out.getvalue().splitlines() if "word" in line) <= 80
     assert out.getvalue().count("word") == 60
 
