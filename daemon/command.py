@@ -12,6 +12,7 @@ from typer import Argument, Context, Exit, Option
 from daemon.service import Service
 from invctl import __version__
 from invctl.bus.middleware.stack import wrapped
+from invctl.bus.middleware.trace import current_trace
 from invctl.bus.redis import RedisBus
 from invctl.clock import SystemClock
 from invctl.errors import InvalidValueError, NotFoundError
@@ -59,7 +60,7 @@ def run_stores(
     }
     settings = [load(home, os.environ, **given) for home in _homes(homes or [], stores)]
     shared = _shared(settings)
-    log = configure("invd", fmt=log_format, level=log_level)
+    log = configure("invd", fmt=log_format, level=log_level, context=current_trace(trace_of))
     for each in settings:
         for warning in oddities(each.home):
             log.warning("settings.ignored", warning=warning)
@@ -68,7 +69,8 @@ def run_stores(
     service = Service(namespace=shared.namespace, clock=clock, chance=chance, log=log, breaker=breaker)
     registry = new_registry("invd", __version__, service.health, [breaker])
     registry.register(service.meter)
-    meter = BusMeter(registry)
+    meter = BusMeter()
+    registry.register(meter)
 
     def lost(error: UnreachableError) -> None:
         meter.lost()
@@ -84,7 +86,6 @@ def run_stores(
                 meter=meter,
                 log=log,
                 describe=describe,
-                trace_of=trace_of,
                 clock=clock,
             )
             try:

@@ -12,7 +12,7 @@ from invctl.bus.middleware.stack import wrapped
 from invctl.clock import SystemClock
 from invctl.locks.middleware import GuardedLocks
 from invctl.runtime.breaker import Breaker, Patience
-from invctl.sync.telling import describe, trace_of
+from invctl.sync.telling import describe
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -81,7 +81,6 @@ def layered(
         meter=meter or Counts(),
         log=log or structlog.get_logger(),
         describe=describe,
-        trace_of=trace_of,
         clock=clock or SystemClock(),
         limit_s=limit_s,
     )

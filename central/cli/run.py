@@ -20,6 +20,7 @@ from central.shards import shard_count
 from central.watching import Watching
 from invctl import __version__
 from invctl.bus.middleware.stack import wrapped
+from invctl.bus.middleware.trace import current_trace
 from invctl.bus.redis import RedisBus
 from invctl.clock import SystemClock
 from invctl.locks.middleware import GuardedLocks
@@ -72,7 +73,7 @@ def run(
         require_current(engine)
         with reading(engine) as connection:
             shards = shard_count(connection)
-        log = configure("invcentral", fmt=log_format, level=log_level)
+        log = configure("invcentral", fmt=log_format, level=log_level, context=current_trace(trace_of))
         watch = BusWatch(log)
         bus_breaker = Breaker("bus", clock=clock, chance=chance, log=log)
         # Its longest wait is well below a lease's time: what was away for a moment costs no lease.
@@ -83,7 +84,8 @@ def run(
         watching = Watching(clock, breakers)
         registry = new_registry("invcentral", __version__, watching.health, breakers)
         watching.meter.register(registry)
-        meter = BusMeter(registry)
+        meter = BusMeter()
+        registry.register(meter)
 
         def lost(error: UnreachableError) -> None:
             meter.lost()
@@ -95,7 +97,6 @@ def run(
             meter=meter,
             log=log,
             describe=describe,
-            trace_of=trace_of,
             clock=clock,
         )
         locks = GuardedLocks(

@@ -9,7 +9,7 @@ The pattern is Nygard's, https://martinfowler.com/bliki/CircuitBreaker.html. Why
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +19,8 @@ from invctl.clock import format_time
 from invctl.errors import InventoryError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from types import TracebackType
 
     from structlog.typing import FilteringBoundLogger
 
@@ -148,22 +149,12 @@ class Breaker:
                 self._refused,
             )
 
-    @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """Let the block be carried out, and learn from how it ends.
+    def attempt(self) -> AbstractContextManager[None]:
+        """Let a block be carried out, and learn from how it ends.
 
         Raises UnreachableError at once where it is open, or a probe is under way: it says when to try again.
         """
-        era = self._admit()
-        try:
-            yield
-        except self._counts as error:
-            self._failed(era, error)
-            raise
-        except BaseException:
-            self._undecided(era)
-            raise
-        self._succeeded(era)
+        return _Attempt(self)
 
     def heard(self) -> None:
         """Note that the thing was heard from by another way: calls go through again, and one more failure ends that.
@@ -178,7 +169,8 @@ class Breaker:
         self._log.info("breaker.closed", failures=failures, heard=True)
         self._tell()
 
-    def _admit(self) -> int:
+    def admit(self) -> int:
+        """Let an attempt begin; it is of this era. Raises as `attempt` does."""
         with self._lock:
             if self._state is State.CLOSED:
                 return self._era
@@ -189,6 +181,15 @@ class Breaker:
             era = self._era
         self._tell()
         return era
+
+    def ended(self, era: int, error: BaseException | None) -> None:
+        """Learn from how an attempt ended."""
+        if error is None:
+            self._succeeded(era)
+        elif isinstance(error, self._counts):
+            self._failed(era, error)
+        else:
+            self._undecided(era)
 
     def _succeeded(self, era: int) -> None:
         with self._lock:
@@ -252,3 +253,21 @@ class Breaker:
             cause=REFUSED,
             why=self._why,
         )
+
+
+class _Attempt(AbstractContextManager[None]):
+    """A block that a breaker lets through. A class of its own: a generator would cost each publish three times that."""
+
+    __slots__ = ("_breaker", "_era")
+
+    def __init__(self, breaker: Breaker) -> None:
+        self._breaker = breaker
+        self._era = 0
+
+    def __enter__(self) -> None:
+        self._era = self._breaker.admit()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._breaker.ended(self._era, error)

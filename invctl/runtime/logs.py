@@ -17,6 +17,8 @@ from invctl.clock import Clock, SystemClock, format_time
 from invctl.errors import InventoryError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 LogFormat = Literal["json", "console"]
@@ -33,17 +35,18 @@ def configure(
     level: LogLevel = "info",
     stream: TextIO | None = None,
     clock: Clock | None = None,
+    context: Callable[[], Mapping[str, Any]] = dict,
 ) -> FilteringBoundLogger:
     """Set up logging for this process. Returns its logger, which carries `process`.
 
-    `fmt` is by default `console` on a terminal and `json` elsewhere. Libraries are heard from warnings up. May be
-    called again, and then replaces what was set up before.
+    `fmt` is by default `console` on a terminal and `json` elsewhere. Libraries are heard from warnings up.
+    `context` is asked at each line for what else to say, such as a trace. May be called again, and then replaces what
+    was set up before.
     """
     stream = stream or sys.stderr
     own_level = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
-        # The trace of what is being published or read.
-        structlog.contextvars.merge_contextvars,
+        _Context(context),
         structlog.stdlib.add_log_level,
         _Time(clock or SystemClock()),
         structlog.processors.StackInfoRenderer(),
@@ -91,6 +94,18 @@ def _renderer(fmt: LogFormat, stream: TextIO) -> list[Processor]:
             exception_formatter=structlog.dev.plain_traceback,
         ),
     ]
+
+
+class _Context:
+    """What the line is part of; what it says itself comes first."""
+
+    def __init__(self, context: Callable[[], Mapping[str, Any]]) -> None:
+        self._context = context
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        for key, value in self._context().items():
+            event.setdefault(key, value)
+        return event
 
 
 class _Time:

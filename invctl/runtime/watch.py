@@ -6,13 +6,15 @@ The names of the metrics that both daemons have begin with `invctl_`; `docs/oper
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from contextlib import contextmanager
 from http import HTTPStatus
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from invctl.runtime.breaker import State
@@ -70,55 +72,73 @@ class BreakerCollector(Collector):
         yield from (state, failures, opened, refused)
 
 
-class BusMeter:
-    """Counts what a bus carries. It is a `Meter` of `invctl.bus.middleware.measure`."""
+class BusMeter(Collector):
+    """Counts what a bus carries, on one thread. It is a `Meter` of `invctl.bus.middleware.measure`.
 
-    CAUSES = ("breaker_open", "deadline", "timeout", "connection", "login", "permission", "refused", "closed")
+    Plain numbers, as each publish counts: those of the library take a lock each.
+    """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Show the counts in `registry`."""
-        self._published = Counter("invctl_bus_published_messages", "Messages that the broker took.", registry=registry)
-        self._published_bytes = Counter("invctl_bus_published_bytes", "Their bytes.", registry=registry)
-        self._failures = Counter(
-            "invctl_bus_publish_failures", "Publishes that failed, by cause.", ["cause"], registry=registry
-        )
-        for cause in (*self.CAUSES, "other"):
-            self._failures.labels(cause)
-        self._seconds = Histogram(
-            "invctl_bus_publish_seconds",
-            "How long the broker took to take a message.",
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self._received = Counter("invctl_bus_received_messages", "Messages that arrived.", registry=registry)
-        self._received_bytes = Counter("invctl_bus_received_bytes", "Their bytes.", registry=registry)
-        self._subscribed = Counter("invctl_bus_subscriptions", "Subscriptions confirmed.", registry=registry)
-        self._lost = Counter(
-            "invctl_bus_losses", "Subscriptions lost, and attempts that failed to get one back.", registry=registry
-        )
+    CAUSES = ("breaker_open", "deadline", "timeout", "connection", "login", "permission", "refused", "closed", "other")
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._published_bytes = 0
+        self._seconds = 0.0
+        self._buckets = [0] * (len(SECONDS) + 1)
+        self._failures = dict.fromkeys(self.CAUSES, 0)
+        self._received = self._received_bytes = 0
+        self._subscribed = self._lost = 0
 
     def published(self, size: int, seconds: float) -> None:
         """Count a publish that the broker took."""
-        self._published.inc()
-        self._published_bytes.inc(size)
-        self._seconds.observe(seconds)
+        self._published_bytes += size
+        self._seconds += seconds
+        self._buckets[bisect_left(SECONDS, seconds)] += 1
 
     def publish_failed(self, cause: str) -> None:
         """Count a publish that failed. A cause that is not among the known ones is `other`."""
-        self._failures.labels(cause if cause in self.CAUSES else "other").inc()
+        self._failures[cause if cause in self._failures else "other"] += 1
 
     def received(self, size: int) -> None:
         """Count a message that arrived."""
-        self._received.inc()
-        self._received_bytes.inc(size)
+        self._received += 1
+        self._received_bytes += size
 
     def subscribed(self) -> None:
         """Count a confirmed subscription."""
-        self._subscribed.inc()
+        self._subscribed += 1
 
     def lost(self) -> None:
         """Count a subscription that was lost, or an attempt to get it back that failed."""
-        self._lost.inc()
+        self._lost += 1
+
+    def collect(self) -> Iterator[Metric]:
+        """See Collector."""
+        counts = list(accumulate(self._buckets))
+        yield _counter("published_messages", "Messages that the broker took.", counts[-1])
+        yield _counter("published_bytes", "Their bytes.", self._published_bytes)
+        yield HistogramMetricFamily(
+            "invctl_bus_publish_seconds",
+            "How long the broker took to take a message.",
+            buckets=list(zip([*map(str, SECONDS), "+Inf"], counts, strict=True)),
+            sum_value=self._seconds,
+        )
+        failures = CounterMetricFamily(
+            "invctl_bus_publish_failures", "Publishes that failed, by cause.", labels=["cause"]
+        )
+        for cause, count in self._failures.items():
+            failures.add_metric([cause], count)
+        yield failures
+        yield _counter("received_messages", "Messages that arrived.", self._received)
+        yield _counter("received_bytes", "Their bytes.", self._received_bytes)
+        yield _counter("subscriptions", "Subscriptions confirmed.", self._subscribed)
+        yield _counter("losses", "Subscriptions lost, and attempts that failed to get one back.", self._lost)
+
+
+def _counter(name: str, text: str, count: float) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"invctl_bus_{name}", text)
+    family.add_metric([], count)
+    return family
 
 
 def watch_server(

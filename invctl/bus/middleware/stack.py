@@ -11,8 +11,6 @@ from invctl.bus.middleware.measure import Measure
 from invctl.bus.middleware.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from structlog.typing import FilteringBoundLogger
 
     from invctl.bus.contract import EventBus
@@ -32,14 +30,13 @@ def wrapped(
     meter: Meter,
     log: FilteringBoundLogger,
     describe: Describe,
-    trace_of: Callable[[bytes], str | None],
     clock: Clock,
     limit_s: float = LIMIT_S,
 ) -> EventBus:
     """Put every layer around a bus.
 
     The deadline is innermost, so that what is overdue counts as a failure; the breaker next, so that what it refuses
-    is counted and logged like any other failure; the trace outermost, so that every line has it.
+    is counted and logged like any other failure; the trace outermost, so that every line has it (`current_trace`).
     """
     guarded = Guard(Deadline(bus, limit_s), breaker)
-    return Trace(Log(Measure(guarded, meter, clock), log, describe, clock), trace_of)
+    return Trace(Log(Measure(guarded, meter, clock), log, describe, clock))

@@ -5,9 +5,8 @@ Over the wire it travels inside the events, each of which carries its W3C tracep
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
-
-from structlog.contextvars import bind_contextvars, reset_contextvars, unbind_contextvars
 
 from invctl.bus.contract import Message
 from invctl.bus.middleware.layer import Layer, Watched
@@ -15,36 +14,40 @@ from invctl.bus.middleware.layer import Layer, Watched
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from invctl.bus.contract import EventBus, Subscribed, Subscription
+    from invctl.bus.contract import Subscribed, Subscription
+
+# The message itself, not its trace: that is looked for when a line is written, which is seldom.
+_message: ContextVar[bytes | None] = ContextVar("message", default=None)
 
 
 class Trace(Layer):
-    """Binds `trace` in the context of structlog: for the time of a publish, and for a reader until its next read."""
-
-    def __init__(self, inner: EventBus, trace_of: Callable[[bytes], str | None]) -> None:
-        """Let `trace_of` read the trace id out of a message; None where it has none. It has to be cheap."""
-        super().__init__(inner)
-        self._trace_of = trace_of
+    """Remembers the message for the time of its publish, and for a reader until its next read."""
 
     async def publish(self, channel: str, payload: bytes) -> None:
         """See EventBus."""
-        trace = self._trace_of(payload)
-        if trace is None:
-            await self._inner.publish(channel, payload)
-            return
-        before = bind_contextvars(trace=trace)
+        before = _message.set(payload)
         try:
             await self._inner.publish(channel, payload)
         finally:
-            reset_contextvars(**before)
+            _message.reset(before)
 
     def subscribe(self, channels: Sequence[str]) -> Subscription:
         """See EventBus."""
         return Watched(self._inner.subscribe(channels), self._arrived)
 
     def _arrived(self, arrival: Message | Subscribed) -> None:
-        trace = self._trace_of(arrival.payload) if isinstance(arrival, Message) else None
-        if trace is None:
-            unbind_contextvars("trace")
-        else:
-            bind_contextvars(trace=trace)
+        _message.set(arrival.payload if isinstance(arrival, Message) else None)
+
+
+def current_trace(trace_of: Callable[[bytes], str | None]) -> Callable[[], dict[str, str]]:
+    """Return what gives `trace` of the message that is being published or read here; nothing where it has none.
+
+    It is for `invctl.runtime.logs`. `trace_of` reads the trace id out of a message.
+    """
+
+    def current() -> dict[str, str]:
+        message = _message.get()
+        trace = trace_of(message) if message else None
+        return {"trace": trace} if trace else {}
+
+    return current

@@ -9,12 +9,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from structlog.contextvars import clear_contextvars
 
 from invctl.bus.contract import Message, Subscribed
 from invctl.bus.memory import MemoryBroker, MemoryBus
 from invctl.bus.middleware.deadline import OVERDUE, Deadline
-from invctl.bus.middleware.trace import Trace
+from invctl.bus.middleware.trace import Trace, current_trace
 from invctl.clock import ManualClock
 from invctl.errors import UnreachableError
 from invctl.locks.memory import MemoryLeases, MemoryLocks
@@ -24,8 +23,6 @@ from invctl.runtime.logs import configure
 from tests.layers import Counts, breaker, guarded, layered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from structlog.typing import FilteringBoundLogger
 
     from invctl.bus.contract import EventBus, Subscription
@@ -68,7 +65,7 @@ class Lines:
         self._stream = io.StringIO()
 
     def at(self, level: LogLevel) -> FilteringBoundLogger:
-        return configure("invd", fmt="json", level=level, stream=self._stream)
+        return configure("invd", fmt="json", level=level, stream=self._stream, context=current_trace(trace_in))
 
     def all(self, action: str = "") -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self._stream.getvalue().splitlines()]
@@ -76,10 +73,8 @@ class Lines:
 
 
 @pytest.fixture
-def lines() -> Iterator[Lines]:
-    clear_contextvars()
-    yield Lines()
-    clear_contextvars()
+def lines() -> Lines:
+    return Lines()
 
 
 @pytest.fixture
@@ -88,7 +83,8 @@ def inner() -> MemoryBus:
 
 
 def trace_in(payload: bytes) -> str | None:
-    return payload.decode() if payload else None
+    """Here a message is its trace, unless it is none."""
+    return payload.decode() if payload in (b"a", b"b", TRACE.encode()) else None
 
 
 async def fails(bus: EventBus, times: int = 1) -> UnreachableError:
@@ -120,6 +116,24 @@ class TestDeadline:
             await locks.renew("a", "me", 1.0)
         assert raised.value.details["cause"] == "deadline"
         await locks.close()
+
+    async def test_one_that_is_cancelled_meanwhile_stays_cancelled(self) -> None:
+        task = asyncio.create_task(Deadline(ForgetfulBus(), limit_s=60).publish("up", b"x"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async def test_what_is_in_time_costs_the_next_one_nothing(self, inner: MemoryBus) -> None:
+        bus = Deadline(inner, limit_s=0.01)
+        looks = bus._end_overdue
+        looked = asyncio.Event()
+        bus._end_overdue = lambda: (looks(), looked.set())  # type: ignore[method-assign, assignment, func-returns-value]
+        await bus.publish("up", b"x")
+        await looked.wait()
+        assert bus._look is None
+        await bus.publish("up", b"x")
+        await bus.close()
 
     async def test_what_is_overdue_opens_the_breaker(self) -> None:
         guard = breaker("bus", clock=ManualClock())
@@ -226,7 +240,7 @@ class TestTrace:
     ) -> None:
         log = lines.at("debug")
         inner.cut_off()
-        bus = Trace(layered(inner, log=log), trace_in)
+        bus = layered(inner, log=log)
         for _ in range(3):
             with pytest.raises(UnreachableError):
                 await bus.publish("up", TRACE.encode())
@@ -244,7 +258,7 @@ class TestTrace:
                     await asyncio.sleep(0)
                     log.debug("inside", payload=payload.decode())
 
-        bus = Trace(Slow(MemoryBroker()), trace_in)
+        bus = Trace(Slow(MemoryBroker()))
         await asyncio.gather(*(bus.publish("up", payload) for payload in (b"a", b"b", b"")))
         assert {(line["payload"], line.get("trace")) for line in lines.all("inside")} == {
             ("a", "a"),
@@ -261,7 +275,7 @@ class TestTrace:
                 if arrival == Message("up", b"b"):
                     return
 
-        bus = Trace(inner, trace_in)
+        bus = Trace(inner)
         reading = asyncio.create_task(read(bus.subscribe(["up"])))
         await asyncio.sleep(0)
         for payload in (b"a", b"", b"b"):
