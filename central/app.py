@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from invctl.console.main import run
-
 if TYPE_CHECKING:
     from invctl.console.lazy import LazyGroup, Table
 
@@ -57,4 +55,11 @@ def build() -> LazyGroup:
 
 def main() -> None:
     """Run `invcentral`, and end the process with its exit code."""
-    sys.exit(run("invcentral", build))
+    try:
+        # Loading this takes some milliseconds, too.
+        from invctl.console.main import run  # noqa: PLC0415
+
+        code = run("invcentral", build)
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)

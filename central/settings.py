@@ -12,16 +12,25 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from central.leases import LEASE_TTL_S
 from invctl.errors import InvalidValueError
-from invctl.settings import METRICS_HOST, METRICS_PORT, NAMESPACE, REDIS_URL, Listen, metrics_of, read_config
-from invctl.sync.channels import check_namespace
+from invctl.settings import (
+    METRICS_HOST,
+    METRICS_PORT,
+    NAMESPACE,
+    REDIS_URL,
+    Listen,
+    check_namespace,
+    folder,
+    metrics_of,
+    read_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 CONFIG_FILE = "config.toml"
 DATABASE_FILE = "central.db"
@@ -55,7 +64,7 @@ class CentralSettings:
 
 def home_of(flag: str | None, environ: Mapping[str, str]) -> Path:
     """Return central's folder: `--home`, else `INVCENTRAL_HOME`, else `~/.invcentral`."""
-    return Path(flag or environ.get(HOME_VARIABLE) or Path.home() / ".invcentral").expanduser().absolute()
+    return folder(flag or environ.get(HOME_VARIABLE) or "~/.invcentral")
 
 
 def load(

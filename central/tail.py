@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Positions = dict[int, int]
 PAGE_EVENTS_MAX = 1000
+POSITION_DIGITS_MAX = 19
 TYPE_PREFIX = "inventory."
 
 
@@ -152,7 +153,9 @@ def parse_positions(text: str) -> Positions:
     positions: Positions = {}
     for part in text.split(","):
         shard, _, position = part.rpartition(":")
-        if not position.isdecimal() or not (shard.isdecimal() or part == text == position):
+        digits = position.isdecimal() and (shard.isdecimal() or part == text == position)
+        # The databases count with 64 bits, and int takes no more than 4,300 digits.
+        if not digits or len(position) > POSITION_DIGITS_MAX or len(shard) > POSITION_DIGITS_MAX:
             raise InvalidValueError(f"{text!r} is not a position", hint="such as 1234, or 0:1234,1:88 for two shards")
         positions[int(shard or 0)] = int(position)
     return positions

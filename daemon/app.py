@@ -5,26 +5,29 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from invctl.console.lazy import Entry, LazyGroup
-from invctl.console.main import run
-
 if TYPE_CHECKING:
-    from invctl.console.lazy import Table
+    from invctl.console.lazy import LazyGroup
 
 TEXT = "The daemon beside a store's ledger: carries every event to head office, and lets what is due expire."
-
-COMMANDS: Table = {
-    "run": Entry("daemon.command:run_stores", "Serve one or many stores, in the foreground, until a signal."),
-}
 
 
 def build() -> LazyGroup:
     """Make the command group."""
-    from invctl import __version__  # noqa: PLC0415 - read where it is shown
+    # Imported inside the funnel, so that Ctrl-C is quiet then, too.
+    from invctl import __version__  # noqa: PLC0415
+    from invctl.console.lazy import Entry, LazyGroup  # noqa: PLC0415
 
-    return LazyGroup("invd", COMMANDS, text=TEXT, version=__version__)
+    summary = "Serve one or many stores, in the foreground, until a signal."
+    return LazyGroup("invd", {"run": Entry("daemon.command:run_stores", summary)}, text=TEXT, version=__version__)
 
 
 def main() -> None:
     """Run `invd`, and end the process with its exit code."""
-    sys.exit(run("invd", build))
+    try:
+        # Loading this takes some milliseconds, too.
+        from invctl.console.main import run  # noqa: PLC0415
+
+        code = run("invd", build)
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Context, Exit, Option
@@ -21,11 +20,12 @@ from invctl.runtime.breaker import Breaker
 from invctl.runtime.logs import LogFormat, LogLevel, configure
 from invctl.runtime.process import run_until_signal
 from invctl.runtime.watch import BusMeter, new_registry, watched
-from invctl.settings import home_of, load, oddities
+from invctl.settings import folder, home_of, load, oddities
 from invctl.sync.telling import describe, trace_of
 
 if TYPE_CHECKING:
     import asyncio
+    from pathlib import Path
 
     from invctl.errors import UnreachableError
     from invctl.settings import StoreSettings
@@ -103,9 +103,9 @@ def run_stores(
 
 def _homes(named: list[str], stores: str | None) -> list[Path]:
     """Return the folders to serve. Raises NotFoundError where `stores` holds none."""
-    homes = [Path(name).expanduser().absolute() for name in named]
+    homes = [folder(name) for name in named]
     if stores:
-        found = sorted(path.parent for path in Path(stores).expanduser().absolute().glob(f"*/{FILE}"))
+        found = sorted(path.parent for path in folder(stores).glob(f"*/{FILE}"))
         if not found:
             raise NotFoundError(
                 f"there is no store's folder in {stores}", hint="`invctl init STORE --home DIR` makes one"

@@ -9,6 +9,7 @@ A store's folder (its home) holds everything that is its own:
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,8 +50,21 @@ class StoreSettings(NamedTuple):
 
 
 def home_of(flag: str | None, environ: Mapping[str, str]) -> Path:
-    """Return a store's folder: `--home`, else `INVCTL_HOME`, else `~/.invctl`."""
-    return Path(flag or environ.get("INVCTL_HOME") or Path.home() / ".invctl").expanduser().absolute()
+    """Return a store's folder: `--home`, else `INVCTL_HOME`, else `~/.invctl`. Raises as `folder` does."""
+    return folder(flag or environ.get("INVCTL_HOME") or "~/.invctl")
+
+
+def folder(text: str) -> Path:
+    """Return the absolute path of a folder, which may begin with `~`.
+
+    Raises InvalidValueError where that is the home of nobody known.
+    """
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise InvalidValueError(
+            f"{text} is in the home of nobody known here", hint="write the whole path, or set HOME"
+        ) from None
 
 
 def load(
@@ -62,12 +76,14 @@ def load(
     metrics_port: str | None = None,
     metrics_host: str | None = None,
 ) -> StoreSettings:
-    """Return the settings of the store in `home`. Raises InvalidValueError where the file cannot be read."""
+    """Return the settings of the store in `home`. Raises InvalidValueError for what it cannot read."""
     file = read_config(home / CONFIG_FILE)
     return StoreSettings(
         home=home,
         redis_url=redis_url or environ.get("INVCTL_REDIS_URL") or _text(file, home, "redis_url") or REDIS_URL,
-        namespace=namespace or environ.get("INVCTL_NAMESPACE") or _text(file, home, "namespace") or NAMESPACE,
+        namespace=check_namespace(
+            namespace or environ.get("INVCTL_NAMESPACE") or _text(file, home, "namespace") or NAMESPACE
+        ),
         metrics=metrics_of(
             metrics_host or environ.get("INVD_METRICS_HOST") or _text(file, home, "metrics_host"),
             metrics_port or environ.get("INVD_METRICS_PORT") or file.get("metrics_port"),
@@ -88,6 +104,15 @@ def metrics_of(host: str | None, port: object) -> Listen | None:
     return Listen(host or METRICS_HOST, int(text))
 
 
+def check_namespace(text: str) -> str:
+    """Return a namespace as it is, or raise InvalidValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", text):
+        raise InvalidValueError(
+            f"{text!r} is not a namespace", hint="letters, digits and . _ -, at most 64, such as inv"
+        )
+    return text
+
+
 def oddities(home: Path) -> list[str]:
     """Return what is wrong with the `config.toml` of the store in `home`, each in a sentence."""
     path = home / CONFIG_FILE
@@ -95,6 +120,7 @@ def oddities(home: Path) -> list[str]:
         file = read_config(path)
         for name in ("redis_url", "namespace", "metrics_host"):
             _text(file, home, name)
+        check_namespace(file.get("namespace") or NAMESPACE)
         metrics_of(None, file.get("metrics_port"))
     except InvalidValueError as error:
         return [error.message]

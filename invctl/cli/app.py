@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NoReturn
 
-from invctl.console.main import run
-
 if TYPE_CHECKING:
     from invctl.console.lazy import LazyGroup, Table
 
@@ -74,7 +72,13 @@ def build() -> LazyGroup:
 
 def main() -> NoReturn:
     """Run `invctl`, and end the process with its exit code."""
-    code = run("invctl", build)
+    try:
+        # Loading this takes some milliseconds, too.
+        from invctl.console.main import run  # noqa: PLC0415
+
+        code = run("invctl", build)
+    except KeyboardInterrupt:
+        code = 130
     # Taking the interpreter down costs a tenth of a command's time, and nothing waits for it: the ledger is closed,
     # and what was to be written is out when `run` returns.
     os._exit(code)

@@ -172,7 +172,7 @@ def _last_words(log: Path, begun_at: int) -> str:
     with log.open("rb") as stream:
         stream.seek(begun_at)
         lines = [line for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith(("error: ", "unexpected: "))]
     return [*errors, *lines[-1:], "it wrote nothing"][0]
 
 

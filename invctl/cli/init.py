@@ -54,7 +54,12 @@ def init(
     ] = None,
     redis_url: Annotated[str | None, Option("--redis-url", metavar="URL", help="The broker, for config.toml.")] = None,
     namespace: Annotated[
-        str | None, Option("--namespace", metavar="WORD", help="The chain's name on the broker, for config.toml.")
+        str | None,
+        Option(
+            "--namespace",
+            click_type=Parsed("WORD", settings.check_namespace),
+            help="The chain's name on the broker, for config.toml.",
+        ),
     ] = None,
     clerk: Clerk = None,
 ) -> None:

@@ -46,27 +46,32 @@ def sync(
     begun_s = time.monotonic()
     with open_ledger(ctx) as ledger:
         store, head_seq = ledger.store.store, reads.head_seq(ledger)
-        acked_seq = reads.link(ledger).acked_seq
-        if wait and acked_seq < head_seq:
-            with out.progress("to head office", total=head_seq - acked_seq) as bar:
-                acked_seq = _wait(ledger, acked_seq, head_seq, begun_s + timeout_s, bar)
+        link = reads.link(ledger)
+        # What it acknowledged once it may have lost since: then it refuses the store.
+        if wait and (link.acked_seq < head_seq or link.state in NOT_TAKEN):
+            with out.progress("to head office", total=max(head_seq - link.acked_seq, 1)) as bar:
+                link = _wait(ledger, link.acked_seq, head_seq, begun_s + timeout_s, bar)
+    acked_seq = link.acked_seq
     pending = max(head_seq - acked_seq, 0)
     record = {
         "store": store,
         "head_seq": head_seq,
         "acked_seq": acked_seq,
         "pending_events": pending,
+        "link": link.state,
         "waited_s": round(time.monotonic() - begun_s, 3),
     }
     if pending:
         message = f"{counted(pending, 'event')} not acknowledged yet: `invctl sync --wait` waits"
+    elif link.state in NOT_TAKEN:
+        message = f"head office had everything, up to event {head_seq}, but now the link is {in_words(link, store)}"
     else:
         message = f"head office has everything, up to event {head_seq}"
     out.result(record, message=message, ident=str(acked_seq))
 
 
-def _wait(ledger: Ledger, acked_seq: int, head_seq: int, deadline_s: float, bar: Progress) -> int:
-    """Wait until central has acknowledged `head_seq`. Returns what it has acknowledged.
+def _wait(ledger: Ledger, acked_seq: int, head_seq: int, deadline_s: float, bar: Progress) -> LinkRow:
+    """Wait until central has acknowledged `head_seq`, and does not refuse the store. Returns how the link is then.
 
     Raises UnreachableError when the deadline comes first, no daemon runs, or central does not take the events.
     """
@@ -78,10 +83,11 @@ def _wait(ledger: Ledger, acked_seq: int, head_seq: int, deadline_s: float, bar:
         if link.acked_seq != acked_seq:
             acked_seq, moved_s = link.acked_seq, now_s
         bar.update(max(link.acked_seq - begun_at, 0))
-        if link.acked_seq >= head_seq:
-            return link.acked_seq
-        pending = {"pending_events": head_seq - link.acked_seq, "acked_seq": link.acked_seq, "head_seq": head_seq}
-        lacking = f"{counted(pending['pending_events'], 'event')} not acknowledged"
+        if link.acked_seq >= head_seq and link.state not in NOT_TAKEN:
+            return link
+        lacks = max(head_seq - link.acked_seq, 0)
+        pending = {"pending_events": lacks, "acked_seq": link.acked_seq, "head_seq": head_seq}
+        lacking = f"{counted(lacks, 'event')} not acknowledged" if lacks else "it may not have everything any more"
         if look % LOOKS_A_DAEMON == 0:
             invd = running(ledger.home)
             if invd is None:

@@ -22,7 +22,7 @@ from invctl.clock import SystemClock, format_time
 from invctl.console.exits import ExitCode, exit_code
 from invctl.console.output import FORMATS, Format, json_line
 from invctl.console.style import Message, Part, paint, wants_colour
-from invctl.errors import InvalidValueError, InventoryError
+from invctl.errors import InvalidValueError, InventoryError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +56,10 @@ def describe(error: Exception, prog: str) -> Failure:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt
         return Failure(ExitCode.USAGE, "usage", "A question was not answered with yes; nothing was done.")
+    if isinstance(error, OSError) and error.filename is not None:
+        # Of a file or folder it is the machine's own matter, and no traceback says more.
+        why = f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}"
+        return Failure(ExitCode.REFUSED, RefusedError.code, why, "look at its mode, its owner and its disk")
     message = "".join(traceback.format_exception_only(error)).strip()
     trace = "".join(traceback.format_exception(error))
     if os.environ.get("INVCTL_DEBUG"):

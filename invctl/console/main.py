@@ -57,7 +57,8 @@ def _outcome(prog: str, build: Callable[[], Command], argv: list[str]) -> int:
 
     try:
         context: dict[str, Any] = {"color": wants_colour(sys.stdout), "help_option_names": ["-h", "--help"]}
-        with build().make_context(prog, argv, **context) as ctx:
+        # A copy: click takes out what it has read, and the form of an error is read from `argv`.
+        with build().make_context(prog, list(argv), **context) as ctx:
             ctx.command.invoke(ctx)
     except Exit as request:
         return request.exit_code

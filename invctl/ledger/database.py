@@ -88,7 +88,7 @@ def translated(path: Path) -> Iterator[None]:
     except apsw.BusyError as error:
         raise BusyError(f"the ledger is busy: {error}", hint="try again") from error
     except apsw.CantOpenError as error:
-        hint = "look at the modes of its file and folder"
+        hint = "look at the modes of its file and folder, and at how many files may be open (ulimit -n)"
         raise RefusedError(f"the ledger at {path} cannot be opened: {error}", hint=hint) from error
     except apsw.FullError as error:
         raise RefusedError("the disk is full; nothing was written", hint="make room, then try again") from error

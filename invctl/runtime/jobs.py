@@ -27,8 +27,9 @@ _CLOCK_CHECK_S = 1.0
 class Jobs:
     """The jobs of one process.
 
-    A tick does a bounded amount of work and returns how much it did. When it raises one of our errors, that is logged,
-    once until it succeeds or fails otherwise, and the job goes on. Anything else is a bug, which ends `run`.
+    A tick does a bounded amount of work and returns how much it did. When it raises one of our errors, or the system's
+    (a full disk, no more files), that is logged, once until it succeeds or fails otherwise, and the job goes on.
+    Anything else is a bug, which ends `run`.
     """
 
     def __init__(self, log: FilteringBoundLogger, *, clock: Clock | None = None) -> None:
@@ -98,7 +99,7 @@ class Jobs:
         self._running.add(task)
         try:
             done = await job.tick()
-        except InventoryError as error:
+        except (InventoryError, OSError) as error:
             self._failed(job, error)
         except asyncio.CancelledError:
             self._log.warning("job.cancelled", job=job.name)
@@ -113,7 +114,7 @@ class Jobs:
         finally:
             self._running.discard(task)
 
-    def _failed(self, job: _Job, error: InventoryError) -> None:
+    def _failed(self, job: _Job, error: InventoryError | OSError) -> None:
         job.failures += 1
         # An outage fails every tick alike: its beginning and its end are news.
         told = self._log.debug if job.last_error == str(error) else self._log.warning

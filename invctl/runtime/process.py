@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
 import signal
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,7 @@ def run_until_signal(
     once, and so does the kernel when `limit_s` is over: also where the event loop hangs. Raises what `main` raises; of
     a group, the one exception that tells what was wrong, if any does.
     """
+    _allow_open_files()
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         return asyncio.run(_supervise(main, log, on_stop, limit_s))
@@ -42,6 +45,15 @@ def run_until_signal(
         for number, handler in before.items():
             signal.signal(number, handler)
     raise error
+
+
+def _allow_open_files() -> None:
+    """Raise the limit of open files as far as it goes: it is low for programs that call `select`, which we do not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS says "unlimited" and means less.
+    with contextlib.suppress(OSError, ValueError):
+        if soft != hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _supervise(main: Main, log: FilteringBoundLogger, on_stop: Callable[[], None], limit_s: float) -> int:

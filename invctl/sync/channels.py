@@ -5,22 +5,7 @@ Pub/Sub crosses Redis's database numbers, so every name begins with a namespace.
 
 from __future__ import annotations
 
-import re
-
-from invctl.errors import InvalidValueError
 from invctl.model.identifiers import slot_of
-
-NAMESPACE = "inv"
-_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-def check_namespace(text: str) -> str:
-    """Return a namespace as it is, or raise InvalidValueError."""
-    if not _NAMESPACE.fullmatch(text):
-        raise InvalidValueError(
-            f"{text!r} is not a namespace", hint="letters, digits and . _ -, at most 64, such as inv"
-        )
-    return text
 
 
 def up(namespace: str, store: str) -> str:

@@ -44,6 +44,18 @@ def test_2_usage(clerk: Clerk) -> None:
     assert_refused(clerk.process("reserve", "MOUSE-001=two", "-o", "json"), 2, "usage")
 
 
+def test_an_error_is_json_wherever_that_was_asked_for(clerk: Clerk) -> None:
+    assert_refused(clerk.process("-o", "json", "reserve", "MOUSE-001=two"), 2, "usage")
+    assert_refused(clerk.process("-o", "json"), 2, "usage")
+
+
+def test_8_a_file_of_the_store_that_cannot_be_used(clerk: Clerk) -> None:
+    (clerk.home / RUN).write_text("in the place of a folder")
+    done = clerk.process("daemon", "start", "-o", "json")
+    assert_refused(done, 8, "refused")
+    assert done.error["message"].startswith(f"{clerk.home / RUN}")
+
+
 def test_3_not_found(clerk: Clerk) -> None:
     assert_refused(clerk.process("show", "R-7K4QM2", "-o", "json"), 3, "not_found")
 

@@ -45,7 +45,7 @@ RESULTS = {
         *("suspects", "daemon", "warnings"),
     ],
     "verify": ["store", "events", "head_hash", "skus", "reservations", "findings", "sound"],
-    "sync": ["store", "head_seq", "acked_seq", "pending_events", "waited_s"],
+    "sync": ["store", "head_seq", "acked_seq", "pending_events", "link", "waited_s"],
     "daemon status": DAEMON,
     "daemon stop": [*DAEMON, "changed"],
 }

@@ -242,6 +242,18 @@ class TestSyncThatIsRefused:
         assert (done.error["link"], done.error["reason"], done.error["acked_seq"]) == (state, reason, 2)
         assert SETTLED_S <= waited_s < SETTLED_S + 1
 
+    def test_what_was_acknowledged_before_it_refused_is_not_taken_for_granted(
+        self, clerk: Clerk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Head office was set up anew: it refuses the store, and has nothing of it."""
+        acknowledge(clerk.home, 6, "refused", "not_admitted")
+        done, waited_s = self.sync(clerk, monkeypatch, lambda _: None)
+        assert (done.code, done.error["reason"], done.error["pending_events"]) == (7, "not_admitted", 0)
+        assert done.error["message"].startswith("it may not have everything any more: head office has not admitted")
+        assert waited_s < SETTLED_S + 1
+        told = clerk("sync").out
+        assert told.startswith("head office had everything, up to event 6, but now the link is refused: ")
+
     def test_one_that_was_just_admitted_is_waited_for(self, clerk: Clerk, monkeypatch: pytest.MonkeyPatch) -> None:
         acknowledge(clerk.home, 0, "refused", "not_admitted")
 
@@ -255,9 +267,11 @@ class TestSyncThatIsRefused:
     def test_progress_is_waited_for(self, clerk: Clerk, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of an event that is refused, the hello before it is acknowledged: the state goes to and fro."""
         acknowledge(clerk.home, 0, "refused", "unreadable")
-        done, waited_s = self.sync(
-            clerk, monkeypatch, lambda now_s: acknowledge(clerk.home, min(int(now_s), 6), "refused", "unreadable")
-        )
+
+        def one_a_second(now_s: float) -> None:
+            acknowledge(clerk.home, min(int(now_s), 6), *(("refused", "unreadable") if now_s < 7 else ()))
+
+        done, waited_s = self.sync(clerk, monkeypatch, one_a_second)
         assert done.code == 0
         assert waited_s >= 6
 

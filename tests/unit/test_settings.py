@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from invctl.errors import InvalidValueError
-from invctl.settings import CONFIG_FILE, KEYS, Listen, StoreSettings, config_text, load, metrics_of, oddities
+from invctl.settings import (
+    CONFIG_FILE,
+    KEYS,
+    Listen,
+    StoreSettings,
+    check_namespace,
+    config_text,
+    folder,
+    load,
+    metrics_of,
+    oddities,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,3 +105,30 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match="cannot be read") as caught:
         load(tmp_path, {})
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("namespace", ["inv", "a", "Test-1.x_y", "0" * 64])
+def test_a_namespace_is_taken_as_it_is(namespace: str) -> None:
+    assert check_namespace(namespace) == namespace
+    assert re.fullmatch("[^:*]+", namespace)
+
+
+@pytest.mark.parametrize("namespace", ["", "a:b", "a*", "-a", ".a", "a b", "a\n", "0" * 65, "\u00e9", "a?"])
+def test_what_could_cross_into_another_namespace_is_refused(namespace: str) -> None:
+    with pytest.raises(InvalidValueError, match="not a namespace"):
+        check_namespace(namespace)
+
+
+def test_a_namespace_that_could_cross_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    for given in ({"namespace": "a b*"}, {}):
+        with pytest.raises(InvalidValueError, match="not a namespace"):
+            load(tmp_path, {"INVCTL_NAMESPACE": "a:b"}, **given)
+    (tmp_path / CONFIG_FILE).write_text('namespace = "a?"\n')
+    assert oddities(tmp_path) == ["'a?' is not a namespace"]
+
+
+def test_a_folder_in_the_home_of_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder("~/store") == tmp_path / "store"
+    with pytest.raises(InvalidValueError, match="home of nobody"):
+        folder("~nosuchuser/store")

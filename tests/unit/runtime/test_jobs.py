@@ -107,6 +107,25 @@ async def test_an_error_of_ours_is_told_once_and_the_job_goes_on(log: Any) -> No
 
 
 @pytest.mark.fault_tolerance
+async def test_a_disk_that_is_full_ends_no_job(log: Any) -> None:
+    jobs, stop = Jobs(log), asyncio.Event()
+    full = OSError(28, "No space left on device")
+    outcomes: list[OSError | None] = [full, full, None]
+
+    async def tick() -> int:
+        if not outcomes:
+            stop.set()
+        elif outcome := outcomes.pop(0):
+            raise outcome
+        return 1
+
+    jobs.add("status", SOON_S, tick)
+    await jobs.run(stop)
+    assert told(log, "warning") == [("job.failed", {"job": "status", "failures": 1, "error": full})]
+    assert told(log, "info") == [("job.recovered", {"job": "status", "failures": 2})]
+
+
+@pytest.mark.fault_tolerance
 @pytest.mark.parametrize("bug", [KeyError("x"), SystemExit(3)])
 async def test_a_bug_ends_the_run_after_the_other_ticks_have_ended(log: Any, bug: BaseException) -> None:
     jobs, begun, ended = Jobs(log), asyncio.Event(), []

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from invctl.errors import InvalidValueError
 from invctl.model.identifiers import SLOTS, slot_of
 from invctl.sync import channels
 
@@ -29,15 +26,3 @@ def test_the_pattern_of_a_slot_hears_no_other_slot() -> None:
     for slot, prefix in enumerate(prefixes):
         heard = [other for other in range(SLOTS) if f"inv:up:{other:02d}:x".startswith(prefix)]
         assert heard == [slot]
-
-
-@pytest.mark.parametrize("namespace", ["inv", "a", "Test-1.x_y", "0" * 64])
-def test_a_namespace_is_taken_as_it_is(namespace: str) -> None:
-    assert channels.check_namespace(namespace) == namespace
-    assert re.fullmatch("[^:*]+", namespace)
-
-
-@pytest.mark.parametrize("namespace", ["", "a:b", "a*", "-a", ".a", "a b", "a\n", "0" * 65, "\u00e9", "a?"])
-def test_what_could_cross_into_another_namespace_is_refused(namespace: str) -> None:
-    with pytest.raises(InvalidValueError, match="not a namespace"):
-        channels.check_namespace(namespace)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from invctl.model import events, identifiers
+from invctl.settings import NAMESPACE
 from invctl.sync import channels, divergence, frames, peer, receiver, shipper
 from tests.unit.sync.conversation import conversation
 
@@ -100,8 +101,8 @@ def test_every_reason_of_a_refusal_is_explained() -> None:
 
 def test_the_channels_are_those_of_the_code() -> None:
     up, down = (row[0] for row in table(section("Channels"), "channel"))
-    assert (up, down) == (channels.up(channels.NAMESPACE, "downtown"), channels.down(channels.NAMESPACE, "downtown"))
-    assert f"`{channels.up_pattern(channels.NAMESPACE, identifiers.slot_of('downtown'))}`" in section("Channels")
+    assert (up, down) == (channels.up(NAMESPACE, "downtown"), channels.down(NAMESPACE, "downtown"))
+    assert f"`{channels.up_pattern(NAMESPACE, identifiers.slot_of('downtown'))}`" in section("Channels")
 
 
 def test_numbers_in_the_text_are_those_of_the_code() -> None:
