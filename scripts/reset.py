@@ -96,15 +96,18 @@ def _reset_store(home: Path, *, dry_run: bool) -> dict[str, Any]:
 
 def _reset_central(chain: ChainFolder, *, forget_stores: bool, dry_run: bool) -> dict[str, Any]:
     from central.database import open_database  # noqa: PLC0415 - a store's reset needs no SQLAlchemy
+    from central.migrations import require_current  # noqa: PLC0415
     from central.reset import reset_central  # noqa: PLC0415
     from central.settings import LOCK_FILE as CENTRAL_LOCK_FILE  # noqa: PLC0415
+    from central.settings import load  # noqa: PLC0415
     from invctl.clock import SystemClock  # noqa: PLC0415
 
-    url = os.environ.get("INVCENTRAL_DATABASE_URL") or chain.central_database
+    url = load(chain.central, os.environ).database_url
     if url == chain.central_database and not chain.central_file.exists():
         raise NotFoundError(f"there is no head office in {chain.central}", hint="it was never set up, so it is empty")
     with _held(chain.central / CENTRAL_LOCK_FILE, "invcentral runs"):
         engine = open_database(url, clock=SystemClock())
+        require_current(engine)
         counted = reset_central(engine, forget_stores=forget_stores, dry_run=dry_run)
         engine.dispose()
     return {

@@ -22,7 +22,7 @@ from scripts.chain.folder import ChainFolder
 from scripts.chain.processes import ProcessTable
 from scripts.chain.proof import prove
 from scripts.chain.runner import ChainRunner
-from tests.servers import shared_broker
+from tests.servers import postgres_url_of_a_server, schema_of_its_own, shared_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,12 +172,24 @@ def processes(tmp_path: Path) -> Iterator[ProcessTable]:
         yield table
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, chain: ChainFolder) -> Iterator[str]:
+    """Head office's database; where it is not the usual one, scripts find it in head office's settings."""
+    if request.param == "sqlite":
+        yield chain.central_database
+        return
+    with schema_of_its_own(postgres_url_of_a_server()) as url:
+        chain.central.mkdir()
+        (chain.central / "config.toml").write_text(f'database_url = "{url}"')
+        yield url
+
+
 @pytest.mark.fault_tolerance
 def test_after_a_reset_head_office_comes_back_by_itself(
-    chain: ChainFolder, broker: Broker, processes: ProcessTable
+    chain: ChainFolder, database_url: str, broker: Broker, processes: ProcessTable
 ) -> None:
     def run() -> ChainRunner:
-        runner = ChainRunner(chain, processes, broker, f"test-{secrets.token_hex(4)}")
+        runner = ChainRunner(chain, processes, broker, f"test-{secrets.token_hex(4)}", database_url=database_url)
         runner.start_central()
         runner.start_courier("all", chain.homes())
         runner.wait_for_links()
@@ -187,13 +199,13 @@ def test_after_a_reset_head_office_comes_back_by_itself(
     refused = script("reset", chain.path, "--central", "--yes")
     assert (refused.returncode, "invcentral runs" in refused.stderr) == (8, True)
     runner.drain(60)
-    assert prove(chain.homes(), chain.central_database, since_us=0).holds
+    assert prove(chain.homes(), database_url, since_us=0).holds
     dry = rows(script("reset", chain.path, "--central", "--dry-run", "-o", "json"))
     assert dry[0]["events"] == sum(heads(chain).values())
-    assert prove(chain.homes(), chain.central_database, since_us=0).holds
+    assert prove(chain.homes(), database_url, since_us=0).holds
     rows(script("reset", chain.path, "--central", "--yes", "-o", "json"))
-    emptied = prove(chain.homes(), chain.central_database, since_us=0)
+    emptied = prove(chain.homes(), database_url, since_us=0)
     assert (emptied.events_applied, emptied.lost) == (0, emptied.events_committed)
     assert rows(script("reset", chain.path, "--central", "--yes", "-o", "json"))[0]["reset"] == "nothing to do"
     run().drain(60)
-    assert prove(chain.homes(), chain.central_database, since_us=0).holds
+    assert prove(chain.homes(), database_url, since_us=0).holds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
+from central import migrations, tables
 from central.apply import apply_intakes
 from central.database import open_database, reading, writing
 from central.fence import FenceLostError, lock_and_check, mint
 from central.shards import list_shards
 from invctl.clock import ManualClock
-from invctl.errors import NotFoundError
+from invctl.errors import NotFoundError, RefusedError
 
 ROOT = Path(__file__).parents[3]
 
@@ -60,6 +62,35 @@ def test_there_is_no_fence_for_a_shard_that_is_not_there(office: HeadOffice, sha
             mint(connection, shard, "central-1", office.chance)
         with pytest.raises(FenceLostError):
             lock_and_check(connection, shard, office.fence)
+
+
+@pytest.mark.fault_tolerance
+def test_an_upgrade_takes_the_fences_away_and_an_older_program_gets_no_new_one(
+    empty_url: str, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.integration.central.head_office import HeadOffice, set_up
+
+    set_up(empty_url)
+    office = HeadOffice(empty_url, clock)
+    # Done again, it is no upgrade: whoever works goes on.
+    migrations.migrate(office.engine)
+    with writing(office.engine) as connection:
+        assert lock_and_check(connection, 0, office.fence) == 0
+    newer = shutil.copytree(migrations.FOLDER, tmp_path / "migrations")
+    (newer / "versions" / "9999_later.py").write_text(
+        f"revision, down_revision = '9999', {migrations.REVISIONS[-1]!r}\nbranch_labels = depends_on = None\n"
+        "def upgrade(): pass\n"
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "FOLDER", newer)
+        patched.setattr(migrations, "REVISIONS", (*migrations.REVISIONS, "9999"))
+        migrations.migrate(office.engine)
+    with writing(office.engine) as connection, pytest.raises(FenceLostError):
+        lock_and_check(connection, 0, office.fence)
+    with pytest.raises(RefusedError, match="newer"):
+        office.mint()
+    assert office.rows(tables.shards)[0].fence is None
+    office.close()
 
 
 @pytest.mark.parametrize("fence", ["", "None", "0"])
