@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Exit, Option
 
+from central.leases import LEASE_TTL_S
 from invctl.clock import SystemClock
 from invctl.console.command import output
 from invctl.console.options import Parsed
@@ -41,7 +42,9 @@ CENTRALS_MAX = 8
 SHARDS_MAX = 64
 LOOK_EVERY_S = 0.02
 UNDER_FIRE_S = 10.0
-"""How long trade under kills takes at least: they need time to fall into. With several centrals, twice as long."""
+"""How long trade under kills takes at least: they need time to fall into."""
+TAKE_OVER_S = 1.5 * LEASE_TTL_S
+"""The same with several centrals: one takes over what a killed one held when its lease has ended."""
 
 
 class Run:
@@ -161,7 +164,8 @@ def replay(
         runner.wait_for_links()
         since_us = SystemClock().now_us()
         killer = Killer(runner.supervisor, kinds, told_seed(seed, out.talk) if kinds else 0)
-        run = Run(runner, killer, UNDER_FIRE_S * min(centrals, 2) if kinds else 0.0)
+        lasts_s = TAKE_OVER_S if centrals > 1 else UNDER_FIRE_S
+        run = Run(runner, killer, lasts_s if kinds else 0.0)
         run.trade(ledgers, trade, chain, out)
         for ledger in ledgers.values():
             ledger.close()

@@ -97,7 +97,7 @@ class Killer:
         wards = [ward for ward in self._supervisor.wards if ward.kind == stream.kind]
         victim = next((ward for ward in wards if ward.name == stream.again), None)
         if victim is None:
-            victim = stream.chance.choice(wards)
+            victim = stream.chance.choice([ward for ward in wards if not ward.away] or wards)
         killed = self._supervisor.kill(victim, self._away_s(victim, wards))
         self.counts[stream.kind] += killed
         soon = stream.chance.random() < SOON_SHARE
