@@ -9,6 +9,7 @@ deferred one before a write: https://docs.sqlalchemy.org/en/21/dialects/sqlite.h
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from urllib.parse import quote
 
 from pysqlite3 import dbapi2
 from sqlalchemy import create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from central.driver_errors import translate
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy.pool import ConnectionPoolEntry
 
     from invctl.clock import Clock
 
@@ -45,6 +47,7 @@ AFFECTED_TO = (3, 51, 2)
 
 _WRITES = "sqlite_writes"
 _HURRIED = "sqlite_hurried"
+_FILE = "sqlite_file"
 _LOOK_EVERY_S = 0.01
 # Any number will do, as long as nobody else locks it.
 _SETUP_LOCK = text(f"SELECT pg_advisory_xact_lock({int.from_bytes(b'invctl', 'big')})")
@@ -198,7 +201,31 @@ def _open_sqlite(url: URL, clock: Clock, *, create: bool) -> Engine:
     options = {_HURRIED: threading.Event()}
     engine = create_engine(url, module=dbapi2, creator=connect, execution_options=options, **_common_options())
     event.listen(engine, "begin", _begin_sqlite)
+    _follow_file(engine, path)
     return engine
+
+
+def _follow_file(engine: Engine, path: str) -> None:
+    """Open the database anew where its file was put in the place of another: the old one is nobody's any more."""
+
+    def remember(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info[_FILE] = _identity(path)
+
+    def compare(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        if record.info[_FILE] != _identity(path):
+            raise DisconnectionError
+
+    event.listen(engine, "connect", remember)
+    event.listen(engine, "checkout", compare)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return what tells a file from any other that may come to have its name, None where there is none."""
+    try:
+        stat = os.stat(path)  # noqa: PTH116 - asked for each connection that is taken up
+    except FileNotFoundError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _prepare_sqlite(connection: Any, clock: Clock) -> None:

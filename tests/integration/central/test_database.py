@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ from tests.integration.central.histories import START_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
@@ -291,3 +291,35 @@ def test_values_of_a_failing_statement_are_not_told(office: HeadOffice) -> None:
         connection.execute(tables.shards.insert(), [{"shard": 0, "holder": "Mrs Customer", "position": 0}])
     assert not isinstance(caught.value, OperationalError)
     assert "Mrs Customer" not in str(caught.value)
+
+
+@pytest.mark.fault_tolerance
+def test_a_file_that_was_replaced_is_opened_anew(sqlite_url: str, tmp_path: Path) -> None:
+    engine = open_database(sqlite_url, clock=ManualClock())
+    file = Path(str(engine.url.database))
+
+    def holders() -> list[str]:
+        with reading(engine) as connection:
+            return [each.holder for each in shards.list_shards(connection)]
+
+    def hold(holder: str) -> None:
+        with writing(engine) as connection:
+            connection.execute(update(tables.shards).values(holder=holder))
+            connection.commit()
+
+    hold("before")
+    older = tmp_path / "older.db"
+    copier = sqlite.connect(file)
+    copier.execute("VACUUM INTO ?", (str(older),))
+    copier.close()
+    hold("after")
+    assert holders() == ["after"]
+    for name in (file.name, f"{file.name}-wal", f"{file.name}-shm"):
+        (file.parent / name).unlink()
+    with pytest.raises(UnreachableError, match="unable to open"):
+        holders()
+    older.rename(file)
+    assert holders() == ["before"]
+    hold("again")
+    assert holders() == ["again"]
+    engine.dispose()
