@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
 from invctl.console.style import Message, paint, wants_colour
@@ -65,7 +66,7 @@ class Output:
         if self.quiet:
             self._lines([] if ident is None else [ident])
         elif self.fmt == "table":
-            self._lines([self._painted(message)])
+            self._lines([_painted(message, self._stdout)])
         elif self.fmt == "csv":
             self._lines([csv_line(record), csv_line(record.values())])
         else:
@@ -110,7 +111,7 @@ class Output:
     def talk(self, message: Message) -> None:
         """Say something on stderr that is not the result. Nothing under -q."""
         if not self.quiet and self._stderr is not None:
-            self._stderr.write(paint(message, colour=wants_colour(self._stderr)) + "\n")
+            self._stderr.write(_painted(message, self._stderr) + "\n")
             self._stderr.flush()
 
     def progress(self, label: str, *, total: int) -> Progress:
@@ -141,13 +142,10 @@ class Output:
             key = ident or columns[0].key
             return lambda record, _: str(record[key])
         if self.fmt == "table":
-            return lambda _, message: self._painted(message)
+            return lambda _, message: _painted(message, self._stdout)
         if self.fmt == "csv":
             return lambda record, _: csv_line(record.get(column.key) for column in columns)
         return lambda record, _: self._json(record)
-
-    def _painted(self, message: Message) -> str:
-        return paint(message, colour=wants_colour(self._stdout))
 
     def _json(self, value: object) -> str:
         return json_line(value, self._stdout)
@@ -157,6 +155,14 @@ class Output:
             for line in lines:
                 self._stdout.write(line + "\n")
             self._stdout.flush()
+
+
+def _painted(message: Message, stream: TextIO | None) -> str:
+    if stream is not None and stream.isatty():
+        from invctl.console.folding import folded  # noqa: PLC0415 - a pipe has no need of it
+
+        message = folded(message, get_terminal_size().columns)
+    return paint(message, colour=wants_colour(stream))
 
 
 def json_line(value: object, stream: TextIO | None) -> str:
