@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select, text, update
 
 from central import tables
 from central.database import now_us
@@ -35,13 +35,16 @@ class FenceLostError(RefusedError):
     code = "fence_lost"
 
 
-def mint(connection: Connection, shard: int, holder: str, chance: Bits) -> str:
+def mint(connection: Connection, shard: int, holder: str, chance: Bits, *, wait_s: float | None = None) -> str:
     """Put a new fence into a shard's row, in the caller's transaction, and return it.
 
-    `holder` is a name for people (`invcentral status` shows it). Raises NotFoundError where there is no such shard,
-    and RefusedError where the database was upgraded for a newer program: that took the fences away, after which this
-    row is ours only once the upgrade is committed, and so is seen.
+    `holder` is a name for people (`invcentral status` shows it). `wait_s` limits how long it waits for the row on
+    PostgreSQL, by default as long as any statement does. Raises NotFoundError where there is no such shard, BusyError
+    where another transaction holds the row for too long, and RefusedError where the database was upgraded for a newer
+    program: that took the fences away, after which this row is ours only once the upgrade is committed, and so is seen.
     """
+    if wait_s is not None and connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL lock_timeout = {round(wait_s * 1000)}"))
     fence = f"{chance.getrandbits(FENCE_BITS):032x}"
     changed = connection.execute(
         update(tables.shards)

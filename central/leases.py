@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from invctl.errors import InventoryError, UnreachableError
+from invctl.errors import BusyError, InventoryError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -83,6 +83,7 @@ class Leases:
         self._above_share: set[int] = set()
         self._share: int | None = None
         self._waiting_for: set[str] = set()
+        self._busy: set[int] = set()
 
     def fences(self) -> dict[int, str]:
         """Return the shards that are ours to serve now, each with its fence."""
@@ -102,8 +103,8 @@ class Leases:
         went.
 
         What was given back is not asked for again in the same tick: another has the fence, and may want the lease.
-        Raises UnreachableError where the leases cannot be asked, and what `mint` raises. A lease that could not be
-        renewed for that reason is still ours until its end.
+        Raises UnreachableError where the leases cannot be asked, and what `mint` raises; but where one shard is busy,
+        the others do not wait for it. A lease that could not be renewed is still ours until its end.
         """
         changes = self._drop_ended()
         given_back = await self._release()
@@ -243,11 +244,17 @@ class Leases:
             return 0
         try:
             fence = await self._mint(shard)
-        except InventoryError:
+        except InventoryError as error:
             # Whoever can reach the database may have it.
             with contextlib.suppress(UnreachableError):
                 await self._locks.release(name, self._owner)
-            raise
+            if not isinstance(error, BusyError):
+                raise
+            # Its row is locked, maybe by a holder that stands still: the others must not wait for that.
+            if shard not in self._busy:
+                self._busy.add(shard)
+                self._log.warning("lease.busy", shard=shard, error=error)
+            return 0
         # Minting may have taken longer than the lease: with the fence in place, see that it is still ours.
         sent_s = self._clock.monotonic_s()
         if not await self._locks.renew(name, self._owner, self._ttl_s):
@@ -256,6 +263,7 @@ class Leases:
         self._held[shard] = Lease(fence, sent_s + self._ttl_s)
         if above_share:
             self._above_share.add(shard)
+        self._busy.discard(shard)
         self._log.info("lease.acquired", shard=shard, ttl_s=self._ttl_s)
         return 1
 

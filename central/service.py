@@ -44,6 +44,8 @@ UPKEEP_EVERY_S = 1.0
 STATUS_EVERY_S = 1.0
 MEASURE_EVERY_S = 2.0
 RELEASE_S = 0.5
+MINT_WAIT_S = 0.5
+"""For the row of one shard: meanwhile no other lease is renewed."""
 
 
 class BusWatch:
@@ -197,7 +199,7 @@ class Service:
 
     def _mint_now(self, shard: int) -> str:
         with writing(self._engine) as connection:
-            fence = mint(connection, shard, self._owner, self._chance)
+            fence = mint(connection, shard, self._owner, self._chance, wait_s=MINT_WAIT_S)
             connection.commit()
         return fence
 

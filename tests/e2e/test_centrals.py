@@ -210,17 +210,23 @@ def frozen_inside_a_transaction(chain: Chain, central: Process) -> Iterator[None
     """Stop a central, the only one, at a moment when it holds a shard's row."""
     engine = create_engine(chain.url)
     inside = text(
-        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
-        " WHERE relation = to_regclass('shards') AND state = 'idle in transaction'"
+        "SELECT pid, xact_start FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE relation = to_regclass('shards')"
+        " AND mode = 'RowShareLock' AND state = 'idle in transaction'"
     )
+
+    def holders() -> set[Any]:
+        with engine.connect() as connection:
+            return {tuple(row) for row in connection.execute(inside)}
 
     def stopped_inside() -> bool:
         central.deliver(signal.SIGSTOP)
-        with engine.connect() as connection:
-            if connection.execute(inside).scalar_one():
-                return True
-        central.deliver(signal.SIGCONT)
-        return False
+        found = holders()
+        # What it sent just before is still done.
+        for _ in range(20):
+            found &= holders()
+        if not found:
+            central.deliver(signal.SIGCONT)
+        return bool(found)
 
     eventually(stopped_inside)
     engine.dispose()

@@ -20,7 +20,7 @@ from central.database import open_database, reading, writing
 from central.fence import FenceLostError, lock_and_check, mint
 from central.shards import list_shards
 from invctl.clock import ManualClock
-from invctl.errors import NotFoundError, RefusedError
+from invctl.errors import BusyError, NotFoundError, RefusedError
 
 ROOT = Path(__file__).parents[3]
 
@@ -132,6 +132,18 @@ def test_a_new_fence_waits_for_the_apply_under_way_and_stops_the_next(
     successor.join()
     with pytest.raises(FenceLostError):
         apply_intakes(office.engine, 0, office.fence, [history.intake()])
+    office.close()
+
+
+@pytest.mark.concurrency
+def test_who_may_not_wait_for_a_shard_s_row_is_told_that_it_is_busy(postgres_url: str, clock: ManualClock) -> None:
+    from tests.integration.central.head_office import HeadOffice
+
+    office = HeadOffice(postgres_url, clock)
+    with writing(office.engine) as connection:
+        lock_and_check(connection, 0, office.fence)
+        with writing(office.engine) as other, pytest.raises(BusyError):
+            mint(other, 0, "central-2", office.chance, wait_s=0.001)
     office.close()
 
 

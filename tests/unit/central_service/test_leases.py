@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from central.leases import LEASE_TTL_S, Leases
 from invctl.clock import ManualClock
-from invctl.errors import UnreachableError
+from invctl.errors import BusyError, UnreachableError
 from invctl.locks.memory import MemoryLeases, MemoryLocks
 
 pytestmark = pytest.mark.concurrency
@@ -31,10 +31,13 @@ class Office:
         self.row: dict[int, str] = {}
         self.minting_takes_s = 0.0
         self.minting_fails = False
+        self.locked_rows: set[int] = set()
 
     async def mint(self, shard: int) -> str:
         if self.minting_fails:
             raise UnreachableError("no database")
+        if shard in self.locked_rows:
+            raise BusyError
         self.clock.advance(self.minting_takes_s)
         self.row[shard] = f"fence-{next(self.numbers)}"
         return self.row[shard]
@@ -364,3 +367,18 @@ async def test_what_is_being_handed_over_is_not_taken_back_before_its_last_round
     assert await leases.tick(2) == 1
     assert leases.holds(1, office.row[1])
     assert office.row[1] != old
+
+
+@pytest.mark.fault_tolerance
+async def test_a_shard_whose_row_is_locked_holds_up_no_other_and_is_said_once() -> None:
+    office = Office(shards=3)
+    office.locked_rows = {0}
+    leases, _ = office.central("a")
+    with capture_logs() as lines:
+        assert await leases.tick(3) == 2
+        assert await leases.tick(3) == 0
+    assert leases.fences().keys() == {1, 2}
+    assert [line["shard"] for line in lines if line["event"] == "lease.busy"] == [0]
+    assert office.leases.owner(NAME) is None
+    office.locked_rows.clear()
+    assert await leases.tick(3) == 1
