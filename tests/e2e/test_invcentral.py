@@ -122,6 +122,21 @@ class TestSettingUp:
         assert done.code == 2
         assert "PostgreSQL" in done.error["hint"]
 
+    def test_postgresql_is_named_once_and_divided_for_good(self, unfounded: Office, tmp_path: Path) -> None:
+        with schema_of_its_own(postgres_url_of_a_server()) as url:
+            first = unfounded("init", "--database-url", url, "--shards", "8", "-o", "json").json
+            assert (first["shards"], first["created"]) == (8, True)
+            assert url in (unfounded.home / "config.toml").read_text()
+            other = unfounded("init", "--shards", "4", "-o", "json")
+            assert (other.code, other.error["shards"]) == (5, 8)
+            again = unfounded("init", "-o", "json").json
+            assert (again["shards"], again["created"]) == (8, False)
+            status = unfounded("status", "-o", "json").json
+            assert [shard["shard"] for shard in status["shards"]] == list(range(8))
+            # Another central's home names the database alone.
+            elsewhere = unfounded("init", "--home", str(tmp_path / "b"), "--database-url", url, "-o", "json").json
+            assert elsewhere["shards"] == 8
+
     def test_another_database_than_the_one_in_the_settings_is_refused(self, office: Office, tmp_path: Path) -> None:
         done = office("init", "--database-url", f"sqlite:///{tmp_path}/other.db", "-o", "json")
         assert done.code == 5
@@ -538,3 +553,31 @@ def test_sigterm_ends_it_in_order_while_another_process_holds_its_sqlite(linked:
         eventually(lambda: waiting() == {"leases", "upkeep"}, central.err)
         assert central.send(signal.SIGTERM) == 0
     assert central.actions()[-2:] == ["lease.released", "central.stopped"]
+
+
+@pytest.mark.concurrency
+@pytest.mark.fault_tolerance
+def test_on_sqlite_a_second_central_stands_by_says_so_and_takes_over(
+    linked: Office, clerk: Clerk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = linked.serve("--admit-any")
+    linked.environ["INVCENTRAL_DATABASE_URL"] = linked.database_url
+    monkeypatch.setenv("INVCENTRAL_DATABASE_URL", linked.database_url)
+    elsewhere = ("--home", str(linked.home.with_name("second")))
+    assert linked.start("init", *elsewhere).end() == 0
+    second = linked.start("run", *elsewhere, "--admit-any", "--log-format", "json")
+    second.until("central.standby")
+    # What a process says of itself it says once a second.
+    eventually(lambda: "\nprocess      stands by" in linked("status", *elsewhere).out)
+    centrals = linked("status", "-o", "json").json["centrals"]
+    assert [(each["pid"], each["living"], each["shards"]) for each in centrals] == [
+        (first.pid, True, [0]),
+        (second.pid, True, []),
+    ]
+    serve_store(linked, clerk)
+    eventually(lambda: linked.applied("downtown") == head_seq(clerk))
+    assert first.send(signal.SIGTERM) == 0
+    clerk("receive", "MOUSE-001", "1")
+    eventually(lambda: linked.applied("downtown") == head_seq(clerk))
+    assert "no central runs" not in linked("stock").err
+    assert "process      not here" in linked("status").out
