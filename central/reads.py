@@ -19,7 +19,7 @@ from central.views import CentralRow, ReservationRow, Status, StockRow, StoreRow
 from invctl.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
 
@@ -30,7 +30,9 @@ PENDING = "pending"
 _IS_OPEN = tables.reservations.c.status == literal_column("'pending'")
 
 
-def stock(connection: Connection, *, sku: str | None = None, store: str | None = None) -> Iterator[StockRow]:
+def stock(
+    connection: Connection, *, sku: str | None = None, store: str | None = None
+) -> Generator[StockRow, None, None]:
     """Return stock levels by store and SKU, row by row while the connection's transaction is open.
 
     Raises NotFoundError where the store is not known, or no store has the SKU.
@@ -68,7 +70,7 @@ def reservations(
     sku: str | None = None,
     reservation: str | None = None,
     limit: int | None = None,
-) -> Iterator[ReservationRow]:
+) -> Generator[ReservationRow, None, None]:
     """Return reservations by store and time of expiry, row by row while the connection's transaction is open.
 
     `status` None means all. Raises NotFoundError where the store is not known.

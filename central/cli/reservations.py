@@ -1,5 +1,6 @@
 """`invcentral reservations`."""
 
+from contextlib import closing
 from typing import Annotated, Any
 
 from typer import Context, Option
@@ -75,10 +76,12 @@ def reservations(
     """
     status = EVERY if every else status
     out = output(ctx)
-    with read(ctx) as connection:
-        rows = reads.reservations(
-            connection, store=store, status=None if status == EVERY else status, sku=sku, limit=limit
-        )
+    wanted = None if status == EVERY else status
+    # Closed before its connection is, also where our reader has gone.
+    with (
+        read(ctx) as connection,
+        closing(reads.reservations(connection, store=store, status=wanted, sku=sku, limit=limit)) as rows,
+    ):
         tell_if_stopped(ctx, out, connection)
         if out.fmt != "table":
             out.rows(all_columns(ReservationRow), (row.as_dict() for row in rows), ident="reservation")

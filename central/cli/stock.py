@@ -1,6 +1,7 @@
 """`invcentral stock`."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 from typer import Context
@@ -42,8 +43,8 @@ def stock(ctx: Context, sku: AnySku = None, store: AnyStore = None) -> None:
         invcentral stock --store downtown -o json
     """
     out = output(ctx)
-    with read(ctx) as connection:
-        rows = reads.stock(connection, sku=sku, store=store)
+    # Closed before its connection is, also where our reader has gone.
+    with read(ctx) as connection, closing(reads.stock(connection, sku=sku, store=store)) as rows:
         tell_if_stopped(ctx, out, connection)
         if out.fmt != "table":
             out.rows(all_columns(StockRow), (row.as_dict() for row in rows), ident="sku")

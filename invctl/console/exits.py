@@ -45,3 +45,7 @@ _BY_ERROR: dict[type[errors.InventoryError], ExitCode] = {
 def exit_code(error: errors.InventoryError) -> ExitCode:
     """Give the exit code of an error: that of its class, or of the nearest class above it."""
     return next(_BY_ERROR[cls] for cls in type(error).__mro__ if cls in _BY_ERROR)
+
+
+class OutputError(OSError):
+    """Our own output cannot be written: a full disk, not a file or socket of the command's."""

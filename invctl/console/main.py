@@ -10,7 +10,7 @@ import select
 import sys
 from typing import TYPE_CHECKING, Any
 
-from invctl.console.exits import ExitCode
+from invctl.console.exits import ExitCode, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ def run(prog: str, build: Callable[[], Command], argv: Sequence[str] | None = No
     `build` makes the group, or the only command. What it imports is imported inside the funnel, so that Ctrl-C is
     quiet then, too.
     """
+    words = sys.argv[1:] if argv is None else list(argv)
     thresholds = gc.get_threshold()
     # Start-up allocates much and drops nothing: at the default of 700 the collector costs 4 % of a command's time.
     gc.set_threshold(50_000, *thresholds[1:])
@@ -32,7 +33,7 @@ def run(prog: str, build: Callable[[], Command], argv: Sequence[str] | None = No
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _outcome(prog, build, sys.argv[1:] if argv is None else list(argv))
+        code = _outcome(prog, build, words)
         _flush()
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
@@ -41,7 +42,10 @@ def run(prog: str, build: Callable[[], Command], argv: Sequence[str] | None = No
     except OSError as error:
         code = ExitCode.UNEXPECTED
         with contextlib.suppress(OSError):
-            print(f"error: cannot write the result: {error.strerror}", file=sys.stderr)  # noqa: T201 - the last resort
+            from invctl.console.failures import Failure, show, wanted_format  # noqa: PLC0415 - costs, and is rare
+
+            failure = Failure(code, "output_failed", f"cannot write the result: {error.strerror}")
+            show(failure, wanted_format(words), sys.stderr)
     finally:
         _discard_unwritten()
         gc.set_threshold(*thresholds)
@@ -63,7 +67,7 @@ def _outcome(prog: str, build: Callable[[], Command], argv: list[str]) -> int:
     except Exit as request:
         return request.exit_code
     except Exception as error:  # the outermost edge: told once, and not as a traceback
-        if isinstance(error, OSError) and _output_failed():
+        if isinstance(error, OutputError) or (isinstance(error, OSError) and _output_failed()):
             raise
         from invctl.console.failures import describe, show, wanted_format  # noqa: PLC0415 - costs, and is rare
 

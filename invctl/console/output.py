@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
+from invctl.console.exits import OutputError
 from invctl.console.style import Message, paint, wants_colour
 
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ class Output:
     def talk(self, message: Message) -> None:
         """Say something on stderr that is not the result. Nothing under -q."""
         if not self.quiet and self._stderr is not None:
-            self._stderr.write(_painted(message, self._stderr) + "\n")
-            self._stderr.flush()
+            _write(self._stderr, _painted(message, self._stderr) + "\n", flush=True)
 
     def progress(self, label: str, *, total: int) -> Progress:
         """Show a progress bar on stderr, in a `with` block. Nothing where that is no terminal, or under -q."""
@@ -153,8 +153,20 @@ class Output:
     def _lines(self, lines: Iterable[str]) -> None:
         if self._stdout is not None:
             for line in lines:
-                self._stdout.write(line + "\n")
-            self._stdout.flush()
+                _write(self._stdout, line + "\n")
+            _write(self._stdout, "", flush=True)
+
+
+def _write(stream: TextIO, text: str, *, flush: bool = False) -> None:
+    """Write, and tell an error in that from those of whoever makes the text. Raises OutputError, BrokenPipeError."""
+    try:
+        stream.write(text)
+        if flush:
+            stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror) from error
 
 
 def _painted(message: Message, stream: TextIO | None) -> str:

@@ -10,7 +10,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import insert, select
 
+from central import tables
 from central.app import commands
 from central.database import writing
 from central.tables import ADMITTED
@@ -196,6 +198,21 @@ class TestShowing:
         csv = filled("stock", "MOUSE-001", "-o", "csv").out.splitlines()
         assert csv[0].split(",") == list(rows[0])
         assert filled("stock", "--store", "downtown", "-q").out.split() == ["KEYBOARD-001", "LAPTOP-001", "MOUSE-001"]
+
+    @pytest.mark.parametrize("command", ["stock", "reservations --all"])
+    def test_a_reader_that_has_seen_enough_leaves_no_error(self, filled: Office, command: str) -> None:
+        many = range(3000)
+        with filled.engine() as engine, engine.begin() as connection:
+            (level,) = connection.execute(select(tables.levels).limit(1)).mappings()
+            connection.execute(insert(tables.levels), [{**level, "sku": f"SKU-{number}"} for number in many])
+            (held,) = connection.execute(select(tables.reservations).limit(1)).mappings()
+            rows = [{**held, "reservation": f"R-{number}"} for number in many]
+            connection.execute(insert(tables.reservations), rows)
+        shell = f"{sys.executable} -P -m central {command} -o ndjson | head -c 1 > /dev/null; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(
+            ["bash", "-c", shell], env=filled.environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (141, False), done.stderr
 
     def test_old_numbers_say_that_they_may_have_moved(self, filled: Office) -> None:
         for command in (["stock", "MOUSE-001"], ["status"], ["reservations"]):

@@ -60,11 +60,23 @@ def test_errors_that_nobody_reads(environment: dict[str, str]) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-@pytest.mark.parametrize("argv", [["stock", "-q"], ["--help"], ["plain"]])
+@pytest.mark.parametrize("argv", [["stock", "-q"], ["--help"], ["plain"], ["many", "20000", "-o", "csv"]])
 def test_a_full_disk_is_told_in_one_line(environment: dict[str, str], argv: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         done = called(argv, environment, capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (1, "error: cannot write the result: No space left on device\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_full_disk_is_told_to_a_program_as_json(environment: dict[str, str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        argv = ["many", "20000", "-o", "json"]
+        done = called(argv, environment, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    message = "cannot write the result: No space left on device"
+    assert (done.returncode, json.loads(done.stderr)) == (
+        1,
+        {"error": "output_failed", "message": message, "hint": ""},
+    )
 
 
 def test_a_process_without_stdout(environment: dict[str, str]) -> None:
