@@ -228,7 +228,7 @@ class TestSyncThatIsRefused:
         [
             ("refused", "not_admitted", "head office has not admitted", "`invcentral stores admit downtown`"),
             ("refused", "other_ledger", "head office knows another ledger as downtown", "stop selling here"),
-            ("diverged", "central holds an event 9", "central holds an event 9", "stop selling here"),
+            ("diverged", "head office holds an event 9", "head office holds an event 9", "stop selling here"),
         ],
     )
     def test_it_ends_when_a_heartbeat_has_not_lifted_it(
@@ -297,7 +297,7 @@ WRITES = [
     "product add CABLE-1 --name Cable",
     "product edit MOUSE-001 --name Maus",
 ]
-OTHER_HISTORY = [("diverged", "central holds an event 9"), ("refused", "other_ledger")]
+OTHER_HISTORY = [("diverged", "head office holds an event 9"), ("refused", "other_ledger")]
 
 
 class TestWritingWhereHeadOfficeHoldsAnotherHistory:
@@ -313,7 +313,7 @@ class TestWritingWhereHeadOfficeHoldsAnotherHistory:
 
     @pytest.mark.parametrize("options", [["-q"], ["-o", "json"], ["-o", "csv"]])
     def test_a_program_is_not(self, clerk: Clerk, options: list[str]) -> None:
-        acknowledge(clerk.home, 2, "diverged", "central holds an event 9")
+        acknowledge(clerk.home, 2, "diverged", "head office holds an event 9")
         done = clerk("receive", "MOUSE-001", "1", *options)
         assert (done.code, done.err) == (0, "")
 
