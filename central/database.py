@@ -276,7 +276,9 @@ def _open_postgres(url: URL, idle_in_transaction_s: float) -> Engine:
     options = [given if isinstance(given, str) else " ".join(given)]
     options += [f"-c {name}={value}" for name, value in settings.items()]
     try:
-        return create_engine(
+        from central.postgres import connecting  # noqa: PLC0415 - the driver may not be installed
+
+        engine = create_engine(
             url.set(drivername="postgresql+psycopg").difference_update_query(["options"]),
             connect_args={
                 "application_name": "invcentral",
@@ -293,6 +295,8 @@ def _open_postgres(url: URL, idle_in_transaction_s: float) -> Engine:
         raise InvalidValueError(
             "PostgreSQL needs a driver that is not installed", hint="pip install 'invctl[postgres]'"
         ) from None
+    event.listen(engine, "do_connect", connecting(engine))
+    return engine
 
 
 def _common_options() -> dict[str, Any]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from invctl.runtime.breaker import Breaker
 
 UNASKED = "not asked yet"
+ANSWERED_WITHIN_S = 10.0
+"""A few times as long as from one question to the next."""
 
 
 class Watching:
@@ -29,12 +31,14 @@ class Watching:
         self.meter = OfficeCollector(clock)
         self.health = Health(clock)
         self._breakers = list(breakers)
+        self._clock = clock
         self._why: dict[str, str | None] = {"leases": UNASKED, "database": UNASKED}
+        self._answered_s = dict.fromkeys(self._why, clock.monotonic_s())
         self._shards: list[int] = []
         self._why_no_bus: Callable[[], str | None] = lambda: UNASKED
         self._url: Callable[[], str | None] = lambda: None
-        self.health.add_check("leases", lambda: self._why["leases"])
-        self.health.add_check("database", lambda: self._why["database"])
+        self.health.add_check("leases", lambda: self._why_not("leases"))
+        self.health.add_check("database", lambda: self._why_not("database"))
         self.health.add_check("bus", lambda: self._why_no_bus() if self._shards else None)
         for breaker in self._breakers:
             self.health.add_check(f"{breaker.name}_breaker", breaker.why_not)
@@ -57,10 +61,15 @@ class Watching:
     def answered(self, what: str, error: InventoryError | None = None) -> None:
         """Note that `leases` or `database` were asked, and answered, or failed with `error`."""
         self._why[what] = None if error is None else error.message
+        self._answered_s[what] = self._clock.monotonic_s()
 
     def holds(self, shards: Sequence[int]) -> None:
         """Note which shards are served."""
         self._shards = sorted(shards)
+
+    def _why_not(self, what: str) -> str | None:
+        silent_s = self._clock.monotonic_s() - self._answered_s[what]
+        return f"no answer for {silent_s:.0f} s" if silent_s > ANSWERED_WITHIN_S else self._why[what]
 
     def told(self) -> dict[str, Any]:
         """Return what `status` shows of it."""

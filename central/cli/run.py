@@ -12,7 +12,6 @@ from typer import Context, Exit, Option
 
 from central.cli.command import opened, settings
 from central.database import hurry, reading
-from central.guarding import guard_connecting
 from central.home import Home
 from central.migrations import require_current
 from central.service import BusWatch, Service
@@ -79,8 +78,12 @@ def run(
         # Its longest wait is well below a lease's time: what was away for a moment costs no lease.
         haste = Patience(first_s=chosen.lease_ttl_s / 40, max_s=chosen.lease_ttl_s / 10)
         locks_breaker = Breaker("leases", clock=clock, chance=chance, log=log, patience=haste)
-        database_breaker = guard_connecting(engine, clock=clock, chance=chance, log=log)
-        breakers = [each for each in (bus_breaker, locks_breaker, database_breaker) if each]
+        breakers = [bus_breaker, locks_breaker]
+        if engine.dialect.name == "postgresql":
+            from central.postgres import guard_connecting  # noqa: PLC0415 - the driver may not be installed
+
+            breakers.append(Breaker("database", clock=clock, chance=chance, log=log))
+            guard_connecting(engine, breakers[-1])
         watching = Watching(clock, breakers)
         registry = new_registry("invcentral", __version__, watching.health, breakers)
         watching.meter.register(registry)
