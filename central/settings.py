@@ -9,30 +9,31 @@ Central's folder (its home) holds everything that is its own:
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from central.leases import LEASE_TTL_S
 from invctl.errors import InvalidValueError
 from invctl.settings import (
+    CONFIG_FILE,
     METRICS_HOST,
     METRICS_PORT,
     NAMESPACE,
     REDIS_URL,
     Listen,
     check_namespace,
+    entry,
     folder,
     metrics_of,
     read_config,
+    text_in,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-CONFIG_FILE = "config.toml"
 DATABASE_FILE = "central.db"
 RUN = "run"
 LOCK_FILE = f"{RUN}/invcentral.lock"
@@ -83,15 +84,15 @@ def load(
         home=home,
         database_url=database_url
         or environ.get(DATABASE_VARIABLE)
-        or _text(file, home, "database_url")
+        or text_in(file, home, "database_url")
         or default_database_url(home),
-        redis_url=redis_url or environ.get("INVCTL_REDIS_URL") or _text(file, home, "redis_url") or REDIS_URL,
+        redis_url=redis_url or environ.get("INVCTL_REDIS_URL") or text_in(file, home, "redis_url") or REDIS_URL,
         namespace=check_namespace(
-            namespace or environ.get("INVCTL_NAMESPACE") or _text(file, home, "namespace") or NAMESPACE
+            namespace or environ.get("INVCTL_NAMESPACE") or text_in(file, home, "namespace") or NAMESPACE
         ),
         lease_ttl_s=_lease_ttl_s(environ.get(LEASE_TTL_VARIABLE) or file.get("lease_ttl_s", LEASE_TTL_S)),
         metrics=metrics_of(
-            metrics_host or environ.get(METRICS_HOST_VARIABLE) or _text(file, home, "metrics_host"),
+            metrics_host or environ.get(METRICS_HOST_VARIABLE) or text_in(file, home, "metrics_host"),
             metrics_port or environ.get(METRICS_PORT_VARIABLE) or file.get("metrics_port"),
         ),
     )
@@ -108,29 +109,17 @@ def config_text(home: Path, *, database_url: str | None) -> str:
         [
             "# Where head office's database and broker are.",
             f"# {DATABASE_VARIABLE}, INVCTL_REDIS_URL and INVCTL_NAMESPACE come before it.",
-            _entry("database_url", database_url, default_database_url(home)),
-            _entry("redis_url", None, REDIS_URL),
-            _entry("namespace", None, NAMESPACE),
+            entry("database_url", database_url, default_database_url(home)),
+            entry("redis_url", None, REDIS_URL),
+            entry("namespace", None, NAMESPACE),
             f"# lease_ttl_s = {LEASE_TTL_S}",
             '# Where it can be watched: port 0 is any free one, and "off" none.',
             f"# {METRICS_HOST_VARIABLE} and {METRICS_PORT_VARIABLE} come before it.",
-            _entry("metrics_host", None, METRICS_HOST),
+            entry("metrics_host", None, METRICS_HOST),
             f"# metrics_port = {METRICS_PORT}",
             "",
         ]
     )
-
-
-def _entry(name: str, value: str | None, default: str) -> str:
-    # A JSON string is a TOML string.
-    return f"{name} = {json.dumps(value)}" if value else f"# {name} = {json.dumps(default)}"
-
-
-def _text(file: dict[str, Any], home: Path, name: str) -> str:
-    value = file.get(name, "")
-    if not isinstance(value, str):
-        raise InvalidValueError(f"{name} in {home / CONFIG_FILE} is not text", hint=f'write it as {name} = "..."')
-    return value
 
 
 def _lease_ttl_s(value: object) -> float:

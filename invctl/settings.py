@@ -80,12 +80,12 @@ def load(
     file = read_config(home / CONFIG_FILE)
     return StoreSettings(
         home=home,
-        redis_url=redis_url or environ.get("INVCTL_REDIS_URL") or _text(file, home, "redis_url") or REDIS_URL,
+        redis_url=redis_url or environ.get("INVCTL_REDIS_URL") or text_in(file, home, "redis_url") or REDIS_URL,
         namespace=check_namespace(
-            namespace or environ.get("INVCTL_NAMESPACE") or _text(file, home, "namespace") or NAMESPACE
+            namespace or environ.get("INVCTL_NAMESPACE") or text_in(file, home, "namespace") or NAMESPACE
         ),
         metrics=metrics_of(
-            metrics_host or environ.get("INVD_METRICS_HOST") or _text(file, home, "metrics_host"),
+            metrics_host or environ.get("INVD_METRICS_HOST") or text_in(file, home, "metrics_host"),
             metrics_port or environ.get("INVD_METRICS_PORT") or file.get("metrics_port"),
         ),
     )
@@ -119,7 +119,7 @@ def oddities(home: Path) -> list[str]:
     try:
         file = read_config(path)
         for name in ("redis_url", "namespace", "metrics_host"):
-            _text(file, home, name)
+            text_in(file, home, name)
         check_namespace(file.get("namespace") or NAMESPACE)
         metrics_of(None, file.get("metrics_port"))
     except InvalidValueError as error:
@@ -163,24 +163,26 @@ def config_text(*, redis_url: str | None = None, namespace: str | None = None) -
     return "\n".join(
         [
             "# How this store's daemon reaches head office. INVCTL_REDIS_URL and INVCTL_NAMESPACE come before it.",
-            _entry("redis_url", redis_url, REDIS_URL),
-            _entry("namespace", namespace, NAMESPACE),
+            entry("redis_url", redis_url, REDIS_URL),
+            entry("namespace", namespace, NAMESPACE),
             '# Where it can be watched: port 0 is any free one, and "off" none.',
             "# INVD_METRICS_HOST and INVD_METRICS_PORT come before it.",
-            _entry("metrics_host", None, METRICS_HOST),
+            entry("metrics_host", None, METRICS_HOST),
             f"# metrics_port = {METRICS_PORT}",
             "",
         ]
     )
 
 
-def _entry(name: str, value: str | None, default: str) -> str:
+def entry(name: str, value: str | None, default: str) -> str:
+    """Return a line of a new settings file; a comment that shows the default where no value is given."""
     import json  # noqa: PLC0415 - a JSON string is a TOML string
 
     return f"{name} = {json.dumps(value)}" if value else f"# {name} = {json.dumps(default)}"
 
 
-def _text(file: dict[str, Any], home: Path, name: str) -> str:
+def text_in(file: Mapping[str, Any], home: Path, name: str) -> str:
+    """Return a setting of the file of `home`, "" where it is not there. Raises InvalidValueError for one not text."""
     value = file.get(name, "")
     if not isinstance(value, str):
         hint = f'put it in quotes: {name} = "..."'

@@ -11,10 +11,11 @@ from central.cli.command import home, opened
 from central.cli.words import counted
 from central.database import describe, writing
 from central.migrations import migrate
-from central.settings import CONFIG_FILE, DATABASE_VARIABLE, RUN, config_text, load
+from central.settings import DATABASE_VARIABLE, RUN, config_text, load
 from central.shards import found, shard_count
 from invctl.console.command import output
 from invctl.errors import NotFoundError, WrongStateError
+from invctl.settings import CONFIG_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path

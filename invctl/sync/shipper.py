@@ -165,7 +165,9 @@ class Shipper:
     def _acknowledged(self, ack: frames.Ack, now_s: float) -> None:
         self._suspects = ack.suspects
         if self._outbox.hash_at(ack.applied_seq) != ack.applied_hash:
-            self._set_link(Link.DIVERGED, f"head office holds an event {ack.applied_seq} that this ledger does not have")
+            self._set_link(
+                Link.DIVERGED, f"head office holds an event {ack.applied_seq} that this ledger does not have"
+            )
             return
         self._set_link(Link.UP)
         self._acked_s = now_s

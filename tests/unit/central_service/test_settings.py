@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from central.settings import CONFIG_FILE, config_text, home_of, load
+from central.settings import config_text, home_of, load
 from invctl.errors import InvalidValueError
-from invctl.settings import NAMESPACE, REDIS_URL
+from invctl.settings import CONFIG_FILE, NAMESPACE, REDIS_URL
 
 SECRET = "postgresql://office:hunter2@db.example/central"
 
