@@ -1,0 +1,124 @@
+"""What a central shows of its stores, and whether it is ready."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from central.freshness import Freshness
+from central.metrics import OfficeCollector, Work
+from central.tables import ADMITTED
+from central.views import StoreRow
+from central.watching import ANSWERED_WITHIN_S, Watching
+from invctl.clock import ManualClock
+from invctl.errors import UnreachableError
+from tests.layers import breaker
+from tests.watching import parse
+
+pytestmark = pytest.mark.metrics
+
+
+def store_row(store: str = "downtown", status: str = ADMITTED, age_s: float | None = 1.5) -> StoreRow:
+    return StoreRow(
+        store=store,
+        status=status,
+        name=None,
+        currency=None,
+        timezone=None,
+        slot=9,
+        shard=0,
+        first_hash=None,
+        first_heard_us=1,
+        admitted_us=1,
+        epoch=1,
+        applied_us=1,
+        lag=3,
+        suspects=2,
+        open_reservations=0,
+        other_ledger_us=None,
+        fresh=Freshness(7, age_s, True, 10, 0.5, False, 5 if store == "midtown" else None),
+    )
+
+
+def test_stores_are_shown_once_they_are_admitted_and_their_ages_grow_by_themselves() -> None:
+    clock, registry = ManualClock(), CollectorRegistry()
+    meter = OfficeCollector(clock)
+    meter.register(registry)
+    meter.note_stores([store_row(), store_row("midtown", age_s=None), store_row("harlem", status="pending")])
+    meter.note_work(Work(Counter(events=4, gap=2, hello_frames=9), {1: 40, 3: 7}, 2))
+    meter.applied(0.003)
+    meter.arrived([0.004, -1.0])
+    clock.advance(10.0)
+    clock.shift_wall(-3600)
+    shown = parse(generate_latest(registry))
+    expected = {
+        'invcentral_stores{status="admitted"}': 2,
+        'invcentral_stores{status="waiting"}': 1,
+        'invcentral_store_lag_events{store="downtown"}': 3,
+        'invcentral_store_applied_seq{store="downtown"}': 7,
+        'invcentral_store_suspect_skus{store="midtown"}': 2,
+        'invcentral_store_fresh_age_seconds{store="downtown"}': 11.5,
+        'invcentral_store_heard_age_seconds{store="midtown"}': 10.5,
+        'invcentral_store_diverged{store="downtown"}': 0,
+        'invcentral_store_diverged{store="midtown"}': 1,
+        "invcentral_applied_events_total": 4,
+        'invcentral_odd_frames_total{outcome="gap"}': 2,
+        'invcentral_odd_frames_total{outcome="damaged"}': 0,
+        'invcentral_frames_total{kind="hello"}': 9,
+        "invcentral_shards_held": 2,
+        'invcentral_shard_position{shard="3"}': 7,
+        "invcentral_centrals": 2,
+        "invcentral_apply_seconds_count": 1,
+        "invcentral_event_latency_seconds_count": 2,
+        'invcentral_event_latency_seconds_bucket{le="0.002"}': 1,
+    }
+    assert {name: shown[name] for name in expected} == expected
+    assert 'invcentral_store_fresh_age_seconds{store="midtown"}' not in shown
+    assert not any("harlem" in name for name in shown)
+
+
+class TestReadiness:
+    def test_a_standby_that_reaches_database_and_leases_is_ready_without_a_subscription(self) -> None:
+        watching = Watching(ManualClock(), [])
+        watching.hears_by(lambda: "no subscription stands")
+        assert watching.health.readiness()[1]["reasons"] == {"leases": "not asked yet", "database": "not asked yet"}
+        watching.answered("leases")
+        watching.answered("database")
+        assert watching.health.readiness() == (True, {"ready": True, "reasons": {}, "role": "standby", "shards": []})
+        watching.holds([3, 1])
+        told = watching.health.readiness()[1]
+        assert (told["reasons"], told["role"], told["shards"]) == (
+            {"bus": "no subscription stands"},
+            "serving",
+            [1, 3],
+        )
+
+    @pytest.mark.fault_tolerance
+    def test_a_database_that_fails_or_says_nothing_is_told(self) -> None:
+        clock = ManualClock()
+        watching = Watching(clock, [])
+        watching.answered("leases")
+        watching.answered("database", UnreachableError("the database is away"))
+        assert watching.health.readiness()[1]["reasons"] == {"database": "the database is away"}
+        watching.answered("database")
+        clock.advance(ANSWERED_WITHIN_S + 1)
+        watching.health.beat()
+        watching.answered("leases")
+        assert watching.health.readiness()[1]["reasons"] == {"database": "no answer for 11 s"}
+
+    @pytest.mark.fault_tolerance
+    def test_an_open_breaker_speaks_against_it_and_is_in_the_status(self) -> None:
+        clock = ManualClock()
+        guard = breaker("leases", clock=clock)
+        watching = Watching(clock, [guard])
+        watching.answered("leases")
+        watching.answered("database")
+        assert watching.told()["ready"] is True
+        for _ in range(3):
+            with pytest.raises(UnreachableError), guard.attempt():
+                raise UnreachableError("gone")
+        told = watching.told()
+        assert (told["ready"], told["metrics"], told["breakers"]["leases"]["state"]) == (False, None, "open")
+        assert watching.health.readiness()[1]["reasons"]["leases_breaker"].startswith("open since 2026-01-01T")
