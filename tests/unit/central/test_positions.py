@@ -18,7 +18,9 @@ def test_positions_are_read(text: str, positions: dict[int, int]) -> None:
     assert parse_positions(text) == positions
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1,2", "0:1,", "0:1,7", ":1", "1:", "0:x", "a:1", "0:1:2", "1.5", "²", "9" * 20, "9" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1", "1,2", "0:1,", "0:1,7", ":1", "1:", "0:x", "a:1", "0:1:2", "1.5", "²", "9" * 20, "9" * 5000]
+)
 def test_what_is_no_position_is_said(text: str) -> None:
     with pytest.raises(InvalidValueError):
         parse_positions(text)
