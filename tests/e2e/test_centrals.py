@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import threading
 from contextlib import ExitStack, contextmanager
@@ -91,15 +92,13 @@ class Chain:
         first = self.offices["a"]
         for office in self.offices.values():
             office.environ = {**first.environ, "INVCENTRAL_HOME": str(office.home)}
-        self._started = 0
 
     def open(self, ttl_s: float) -> None:
-        """Found head office, and open the stores."""
+        """Found head office, for several centrals."""
         for office in self.offices.values():
             office.environ["INVCENTRAL_LEASE_TTL_S"] = str(ttl_s)
-            assert office.start("init", "--shards", str(SHARDS)).end() == 0
-        for wanted in catalogue(stores=STORES, products=2):
-            seed_store(self.stores.home(wanted.store), wanted)
+            office.home.mkdir()
+        assert self.offices["a"].start("init", "--shards", str(SHARDS)).end() == 0
 
     def central(self, name: str) -> Process:
         return self.offices[name].start("run", "--admit-any", "--log-format", "json")
@@ -155,8 +154,18 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> ChainFolder:
+    """Stores that were just seeded. To be copied."""
+    stores = ChainFolder(tmp_path_factory.mktemp("seeded"))
+    for wanted in catalogue(stores=STORES, products=2):
+        seed_store(stores.home(wanted.store), wanted)
+    return stores
+
+
 @pytest.fixture
-def chain(tmp_path: Path, redis_url: str, capsys: pytest.CaptureFixture[str]) -> Iterator[Chain]:
+def chain(seeded: ChainFolder, tmp_path: Path, redis_url: str, capsys: pytest.CaptureFixture[str]) -> Iterator[Chain]:
+    shutil.copytree(seeded.stores, tmp_path / "stores")
     with ExitStack() as running:
         url = running.enter_context(schema_of_its_own(postgres_url_of_a_server()))
         yield Chain(tmp_path, url, redis_url, running, capsys)
