@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import select
 from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -397,3 +399,24 @@ async def test_a_ledger_that_fails_for_a_while_is_served_again_and_others_meanwh
             assert running.logged("store.served")
             # It failed many times, and that was said once.
             assert len(running.logged("store.failed")) == 1
+
+
+@pytest.mark.fault_tolerance
+def test_whoever_writes_into_the_pipe_without_a_pause_keeps_the_daemon_from_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(tmp_path).close()
+    home = Home(tmp_path)
+    read = os.read
+
+    def read_and_be_poked(fd: int, size: int) -> bytes:
+        data = read(fd, size)
+        os.write(fd, b"x")
+        return data
+
+    os.write(home.poke_fd, b"x")
+    monkeypatch.setattr(os, "read", read_and_be_poked)
+    home.drain_pokes()
+    # The new one is there, for the loop to see when it has done the rest.
+    assert select.select([home.poke_fd], [], [], 0)[0]
+    home.close()
