@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import shutil
 import signal
 import threading
@@ -10,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from central.database import open_database, reading
 from central.reads import status
@@ -26,7 +27,7 @@ from tests.e2e.head_office import Office, Process, eventually
 from tests.servers import postgres_url_of_a_server, schema_of_its_own, shared_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from central.views import Status
@@ -259,6 +260,50 @@ def test_one_that_is_stopped_inside_a_transaction_past_its_lease_commits_nothing
         chain.until_served(4, 4)
     chain.drain(daemon)
     assert paused.alive()
+
+
+@contextmanager
+def user_of_its_own(url: str) -> Iterator[tuple[str, Callable[[bool], None]]]:
+    """Give a URL with a user of its own, and what lets that user in, or cuts it off."""
+    name = f"invctl_test_{secrets.token_hex(8)}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+
+    def run(*statements: str) -> None:
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    def let_in(may: bool) -> None:
+        if may:
+            run(f"ALTER ROLE {name} LOGIN")
+        else:
+            cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{name}'"
+            run(f"ALTER ROLE {name} NOLOGIN", cut)
+
+    run(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{name}'")
+    try:
+        yield make_url(url).set(username=name, password=name).render_as_string(hide_password=False), let_in
+    finally:
+        run(f"DROP ROLE {name}")
+        engine.dispose()
+
+
+def test_one_that_reaches_the_broker_alone_leaves_its_shards_to_the_other_and_comes_back(chain: Chain) -> None:
+    chain.open(SHORT_TTL_S)
+    with user_of_its_own(chain.url) as (url, let_in):
+        chain.offices["b"].environ["INVCENTRAL_DATABASE_URL"] = url
+        whole, half = chain.central("a"), chain.central("b")
+        eventually(lambda: len(chain.shards_of(whole)) == len(chain.shards_of(half)) == SHARDS // 2)
+        daemon = chain.invd()
+        with Trade(chain.stores):
+            let_in(False)
+            eventually(lambda: chain.shards_of(whole) == list(range(SHARDS)), half.err)
+            let_in(True)
+            eventually(lambda: len(chain.shards_of(whole)) == len(chain.shards_of(half)) == SHARDS // 2, half.err)
+        chain.drain(daemon)
+        # It handed over what it could not serve: no lease was left to its time.
+        assert "lease.handed_over" in half.actions()
+        half.send(signal.SIGKILL)
 
 
 def test_a_central_that_finds_a_newer_schema_says_so_and_ends(chain: Chain) -> None:
