@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +12,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text, update
 
-from central import migrations, tables
+from central import migrations, stores, tables
+from central.centrals import list_centrals
 from central.database import open_database, reading, writing
 from central.migrations import FOLDER, REVISIONS, migrate, require_current
+from central.reads import list_stores
 from central.shards import found, list_shards, shard_count
 from invctl.clock import ManualClock
 from invctl.errors import InvalidValueError, NotFoundError, RefusedError, WrongStateError
@@ -105,6 +108,29 @@ def test_migrating_twice_changes_nothing(engine: Engine) -> None:
     require_current(engine)
     with reading(engine) as connection:
         assert shard_count(connection) == 1
+
+
+def test_a_database_of_the_first_schema_is_brought_up_with_what_it_holds(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shutil.copytree(FOLDER, tmp_path / "first")
+    for later in (first / "versions").glob("000[2-9]_*.py"):
+        later.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "FOLDER", first)
+        patched.setattr(migrations, "REVISIONS", REVISIONS[:1])
+        migrate(engine)
+        with writing(engine) as connection:
+            found(connection)
+            stores.admit(connection, "downtown")
+            connection.commit()
+    with pytest.raises(WrongStateError):
+        require_current(engine)
+    migrate(engine)
+    require_current(engine)
+    with reading(engine) as connection:
+        assert [each.store for each in list_stores(connection)] == ["downtown"]
+        assert list_centrals(connection) == []
 
 
 def test_a_database_without_a_schema_is_told_how_to_get_one(engine: Engine) -> None:
