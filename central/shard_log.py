@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from central.limited_log import LimitedLog
 from invctl.model.traces import trace_id
 from invctl.sync import frames
-from invctl.sync.telling import traces
+from invctl.sync.telling import trace_of, traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +46,7 @@ class ShardLog:
         self._diverged: set[str] = set()
         self._told: Counter[str] = Counter()
 
-    def reception(self, store: str, receiver: Receiver) -> None:
+    def reception(self, store: str, payload: bytes, receiver: Receiver) -> None:
         """Tell what the frame that was just taken in turned out to be, where that is odd."""
         if receiver.counts == self._told:
             return
@@ -54,12 +54,13 @@ class ShardLog:
         self._told.update(odd)
         self.counts.update(odd)
         cursor = receiver.cursor(store)
-        seq = cursor.applied_seq if cursor else None
+        trace = trace_of(payload)
+        facts = {"seq": cursor.applied_seq if cursor else None} | ({"trace": trace} if trace else {})
         for reason in odd:
             if reason in _WARNINGS:
-                self.limited.warning(f"frame.{reason}", store=store, seq=seq)
+                self.limited.warning(f"frame.{reason}", store=store, **facts)
             elif reason in _NOTICES:
-                self.limited.info(f"frame.{reason}", store=store, seq=seq)
+                self.limited.info(f"frame.{reason}", store=store, **facts)
 
     def divergence(self, heard: Iterable[Heard]) -> None:
         """Tell once that a store's ledger lacks what was applied of it, and once that it no longer does."""

@@ -110,7 +110,7 @@ class ShardServer:
         """Take in frames, commit what is new in them, and return the answers."""
         for frame in arrived:
             self._receiver.receive(frame.store, frame.payload, self._time.now_us())
-            self._log.reception(frame.store, self._receiver)
+            self._log.reception(frame.store, frame.payload, self._receiver)
         self._waiting |= {heard.store: heard for heard in self._receiver.newcomers()}
         if self._waiting and self._clock.monotonic_s() >= self._register_due_s:
             self._register()

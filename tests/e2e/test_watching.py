@@ -194,6 +194,13 @@ def test_a_broker_that_is_away_is_told_serves_clerks_and_is_drained_to(chain: Ch
     assert "Connection refused" in breaker["why"]
     for command in (("status",), ("daemon", "status")):
         assert "; sends nothing since " in clerk(*command).out
+    # Head office's operator sees it, too.
+    eventually(lambda: chain.central_says()["breakers"]["leases"]["state"] != "closed")
+    status = subprocess.run(
+        [sys.executable, "-m", "central", "status"], env=chain.environ, capture_output=True, text=True, check=True
+    )
+    assert "paused" in status.stdout
+    assert f"metrics      {office}/metrics" in status.stdout
     eventually(lambda: scrape(invd)['invd_pending_events{store="downtown"}'] == 1)
     away = scrape(invd)
     assert away['invctl_breaker_state{breaker="bus",state="closed"}'] == away["invctl_ready"] == 0
