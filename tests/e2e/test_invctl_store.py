@@ -130,8 +130,8 @@ class TestStatus:
     def test_without_a_daemon_nobody_knows_how_the_link_is(self, clerk: Clerk) -> None:
         acknowledge(clerk.home, 2)
         record = clerk("status", "-o", "json").json
-        # The store is an hour old, and head office has its first two events.
-        assert 3600 <= record.pop("oldest_pending_age_s") < 3700
+        # The store was an hour old when these tests began, and head office has its first two events.
+        assert 3600 <= record.pop("oldest_pending_age_s") < 7200
         assert record["last_event_at"] < record["acked_at"]
         assert (record["head_seq"], record["acked_seq"], record["pending_events"]) == (6, 2, 4)
         assert (record["link"], record["reason"]) == ("unknown", "no daemon runs")

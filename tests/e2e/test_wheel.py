@@ -19,6 +19,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("invctl", "daemon", "central")
+OF_AN_EXTRA = {"psycopg": "postgres"}
+"""What is imported only where an extra was installed."""
 COMMANDS = ("invctl", "invd", "invcentral")
 # What a packager's checkout holds beside the packages, some of which must stay out.
 FOLDERS = (*PACKAGES, "scripts", "tests")
@@ -118,7 +120,10 @@ def test_every_import_is_declared() -> None:
     distributions = packages_distributions()
     needed = {package: {canonical(name) for name in distributions[package]} for package in imported_from_outside()}
     assert needed
-    assert {package for package, names in needed.items() if names.isdisjoint(requirements()[""])} == set()
+    declared = requirements()
+    undeclared = {package for package, names in needed.items() if names.isdisjoint(declared[""])}
+    assert undeclared == set(OF_AN_EXTRA)
+    assert all(needed[package] & set(declared[extra]) for package, extra in OF_AN_EXTRA.items())
 
 
 def test_every_dependency_is_used() -> None:
