@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that give up by our own clock, and a circuit breaker around making them.
+"""Central's PostgreSQL: connections that are durable, give up by our own clock, and are made through a breaker.
 
 The server's `statement_timeout` ends a statement only where the server is reached, and `tcp_user_timeout` notices only
 bytes that nobody confirms. Behind a proxy, or a machine that stands still, bytes are confirmed and no answer comes.
@@ -10,20 +10,59 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from sqlalchemy import create_engine, event
 
 from invctl.errors import UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
-    from sqlalchemy import Engine
+    from sqlalchemy import URL, Engine
 
     from invctl.runtime.breaker import Breaker
 
+CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 5.0
+STATEMENT_TIMEOUT_S = 30.0
+# A connection that has gone silent is given up after this long, and probed from half of it on.
+SILENCE_S = 10
 ANSWER_S = 35.0
 """Above `statement_timeout`, so that the server's own word comes first where it can."""
 
 _BREAKER = "connecting_breaker"
+
+
+def open_engine(url: URL, pool: Mapping[str, Any], *, idle_in_transaction_s: float) -> Engine:
+    """Return an engine for a server, with these options of its pool. See `database.open_database`."""
+    given = url.query.get("options", "")
+    settings = {
+        "synchronous_commit": "on",
+        "idle_in_transaction_session_timeout": _ms(idle_in_transaction_s),
+        "lock_timeout": _ms(LOCK_TIMEOUT_S),
+        "statement_timeout": _ms(STATEMENT_TIMEOUT_S),
+    }
+    # What comes later wins: nobody turns durability off in the URL.
+    options = [given if isinstance(given, str) else " ".join(given)]
+    options += [f"-c {name}={value}" for name, value in settings.items()]
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg").difference_update_query(["options"]),
+        connect_args={
+            "application_name": "invcentral",
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "keepalives_idle": SILENCE_S // 2,
+            "keepalives_interval": 1,
+            "keepalives_count": SILENCE_S // 2,
+            "tcp_user_timeout": SILENCE_S * 1000,
+            "options": " ".join(options).strip(),
+        },
+        **pool,
+    )
+    event.listen(engine, "do_connect", _connecting(engine))
+    return engine
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 class LimitedConnection(psycopg.Connection[Any]):
@@ -56,7 +95,7 @@ def guard_connecting(engine: Engine, breaker: Breaker) -> None:
     engine.update_execution_options(**{_BREAKER: breaker})
 
 
-def connecting(engine: Engine) -> Callable[..., Any]:
+def _connecting(engine: Engine) -> Callable[..., Any]:
     """Return what makes an engine's connections: SQLAlchemy's `do_connect` hook."""
 
     def connect(_dialect: Any, _record: Any, args: Any, named: Any) -> Any:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Exit, Option
 
+from central.bus_watch import BusWatch
 from central.cli.command import opened, settings
 from central.database import hurry, reading
 from central.home import Home
 from central.migrations import require_current
-from central.service import BusWatch, Service
+from central.service import Service
 from central.shards import shard_count
 from central.watching import Watching
 from invctl import __version__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from central import database, tables
+from central import database, postgres, tables
 from central.apply import CursorMovedError, apply_intakes
 from central.database import writing
 from central.fence import FenceLostError
@@ -174,7 +174,7 @@ def test_what_was_compared_stays_until_it_is_set(
     postgres_url: str, clock: ManualClock, traded: History, monkeypatch: pytest.MonkeyPatch, table: Table
 ) -> None:
     """Nobody moves a cursor or a level between the reading and the writing of it, fence or not."""
-    monkeypatch.setattr(database, "LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT_S", 0.05)
     office = HeadOffice(postgres_url, clock)
     office.admit("downtown")
     office.take(traded, upto=5)

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import create_engine, event, select, text, update
 from sqlalchemy.exc import OperationalError
 
-from central import database, shards, tables
+from central import database, postgres, shards, tables
+from central import sqlite as central_sqlite
 from central.database import describe, hurry, now_us, open_database, reading, writing
 from invctl.clock import ManualClock, SystemClock
 from invctl.errors import BusyError, RefusedError, UnreachableError
@@ -111,8 +112,8 @@ def test_a_file_system_without_wal_is_refused(empty_sqlite: str, monkeypatch: py
 
 @pytest.mark.concurrency
 def test_a_second_writer_waits_and_is_told(office: HeadOffice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
-    monkeypatch.setattr(database, "LOCK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(central_sqlite, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT_S", 0.01)
     other = open_database(office.url, clock=ManualClock())
     with writing(office.engine) as first:
         first.execute(update(tables.shards).values(holder="first"))
@@ -129,7 +130,7 @@ def test_a_second_writer_waits_and_is_told(office: HeadOffice, monkeypatch: pyte
 def test_on_sqlite_who_is_told_to_hurry_waits_no_longer_and_writes_where_nobody_does(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 3600.0)
+    monkeypatch.setattr(central_sqlite, "BUSY_TIMEOUT_S", 3600.0)
     other, engine = (open_database(sqlite_url, clock=ManualClock()) for _ in range(2))
     tries = threading.Semaphore(0)
     event.listen(engine, "handle_error", lambda _: tries.release())
@@ -164,7 +165,7 @@ def caught_of(work: Callable[[], None]) -> BaseException:
 @pytest.mark.concurrency
 def test_on_sqlite_a_writer_is_alone_before_it_reads(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else both would read, and the second one's write would fail at once, however long it was ready to wait."""
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(central_sqlite, "BUSY_TIMEOUT_S", 0.01)
     engine = open_database(sqlite_url, clock=ManualClock())
     with writing(engine):
         with pytest.raises(BusyError), writing(engine):
@@ -266,7 +267,7 @@ def test_a_server_that_is_not_there_is_unreachable_and_its_password_stays_secret
 
 def test_more_users_than_connections_are_told_to_try_again(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "POOL_CONNECTIONS_MAX", 1)
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(database, "POOL_WAIT_S", 0.01)
     engine = open_database(sqlite_url, clock=ManualClock())
     with reading(engine), pytest.raises(BusyError, match="all 1 connections"), reading(engine):
         pass

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from sqlalchemy import make_url, text
 
-from central import database, postgres
+from central import postgres
 from central.database import open_database, reading, writing
 from central.postgres import guard_connecting
 from invctl.clock import ManualClock, SystemClock
@@ -52,7 +52,7 @@ async def test_a_line_that_goes_silent_is_given_up_by_our_own_clock_and_had_agai
 ) -> None:
     """Everything that is sent is confirmed, by the proxy's machine: no time-out of TCP or the server's can tell."""
     monkeypatch.setattr(postgres, "ANSWER_S", 0.2)
-    monkeypatch.setattr(database, "CONNECT_TIMEOUT_S", 2)
+    monkeypatch.setattr(postgres, "CONNECT_TIMEOUT_S", 2)
     async with Proxy(empty_postgres) as line:
         engine = open_database(through(line, empty_postgres), clock=SystemClock())
         try:

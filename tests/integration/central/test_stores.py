@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from central import cursors, database, shards, stores, tables
+from central import cursors, postgres, shards, stores, tables
 from central.database import reading, writing
 from central.stores import Admission
 from invctl.errors import InvalidValueError, NotFoundError, RefusedError
@@ -155,7 +155,7 @@ def test_what_is_no_store_id_is_not_admitted(office: HeadOffice, store: str) -> 
 def test_an_admission_does_not_wait_behind_an_apply(
     postgres_url: str, clock: ManualClock, downtown: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT_S", 0.2)
     office = HeadOffice(postgres_url, clock)
     office.admit("downtown")
     office.take(downtown)

@@ -34,7 +34,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def opened(founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Clock], Engine]]:
     """Opens this test's database, by a clock, as a process does. Whoever finds it locked is told so at once."""
-    monkeypatch.setattr("central.database.BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("central.sqlite.BUSY_TIMEOUT_S", 0.01)
     shutil.copy(founded, tmp_path / "central.db")
     engines: list[Engine] = []
 

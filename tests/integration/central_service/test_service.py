@@ -12,11 +12,12 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from central.bus_watch import BusWatch
 from central.database import reading
 from central.fence import FenceLostError
 from central.leases import LEASE_TTL_S, Leases
 from central.reads import list_stores
-from central.service import BusWatch, Service
+from central.service import Service
 from central.shards import list_shards
 from central.verify import verify_store
 from central.watching import Watching

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pysqlite3.dbapi2 as sqlite
 import pytest
 
-from central import database
-from central.database import check_sqlite, describe, open_database
+from central.database import describe, open_database
 from central.shards import shard_of, slots_of
+from central.sqlite import check_version
 from invctl.clock import ManualClock
 from invctl.errors import InvalidValueError, RefusedError
 from invctl.model.identifiers import SLOTS
@@ -53,7 +55,7 @@ def test_a_sqlite_that_may_corrupt_the_file_is_refused(
     version: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(RefusedError):
-        check_sqlite(version)
+        check_version(version)
     monkeypatch.setattr(sqlite, "sqlite_version_info", version)
     with pytest.raises(RefusedError, match=r"\.".join(map(str, version))):
         open_database("sqlite:////var/lib/central.db", clock=ManualClock())
@@ -61,14 +63,13 @@ def test_a_sqlite_that_may_corrupt_the_file_is_refused(
 
 @pytest.mark.parametrize("version", [(3, 6, 23), (3, 51, 3), (3, 53, 4), (4, 0, 0)])
 def test_a_sound_sqlite_is_used(version: tuple[int, int, int]) -> None:
-    check_sqlite(version)
+    check_version(version)
 
 
 def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object, **__: object) -> None:
-        raise ModuleNotFoundError("psycopg")
-
-    monkeypatch.setattr(database, "create_engine", missing)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "central.postgres", raising=False)
+    monkeypatch.delattr("central.postgres", raising=False)
     with pytest.raises(InvalidValueError) as caught:
         open_database("postgresql://host/db", clock=ManualClock())
     assert "invctl[postgres]" in caught.value.hint
