@@ -21,16 +21,25 @@ class Home:
     def __init__(self, path: Path) -> None:
         """Take hold of a store's folder.
 
-        Raises NotFoundError where there is no ledger in it, RefusedError where another daemon holds it.
+        Raises NotFoundError where there is no ledger in it, RefusedError where another daemon holds it, or where
+        nothing can be written there.
         """
         if not (path / FILE).exists():
             raise NotFoundError(f"there is no ledger in {path}", hint="`invctl init STORE` opens one")
         self.path = path
         self._run = path / RUN
-        self._run.mkdir(exist_ok=True)
-        self._lock_fd = self._lock()
-        (self._run / PID_FILE).write_text(f"{os.getpid()}\n", encoding="ascii")
-        self.poke_fd = self._open_poke()
+        with contextlib.ExitStack() as taken:
+            try:
+                self._run.mkdir(exist_ok=True)
+                self._lock_fd = self._lock()
+                taken.callback(os.close, self._lock_fd)
+                (self._run / PID_FILE).write_text(f"{os.getpid()}\n", encoding="ascii")
+                self.poke_fd = self._open_poke()
+            except OSError as error:
+                raise RefusedError(
+                    f"{self._run} cannot be used: {error.strerror}", hint="look at its mode, its owner and its disk"
+                ) from error
+            taken.pop_all()
 
     @property
     def status_path(self) -> Path:
@@ -49,7 +58,9 @@ class Home:
         """Let go of the folder, and take away what speaks of a daemon that runs."""
         os.close(self.poke_fd)
         for name in (PID_FILE, STATUS_FILE):
-            (self._run / name).unlink(missing_ok=True)
+            # What stays is not taken for a daemon that runs: its lock is free.
+            with contextlib.suppress(OSError):
+                (self._run / name).unlink(missing_ok=True)
         os.close(self._lock_fd)
 
     def _lock(self) -> int:

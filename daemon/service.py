@@ -117,7 +117,8 @@ class Service:
         jobs = Jobs(self._log, clock=self._clock)
         try:
             for home in list(self._homes):
-                self._open(home, bus)
+                if courier := self._opened(home, bus):
+                    self._join(courier)
             if not self._couriers:
                 raise next(iter(self._left_out.values()))
             self._write_status()
@@ -138,16 +139,18 @@ class Service:
                 courier.close()
             self._log.info("daemon.stopped")
 
-    def _open(self, home: Home, bus: EventBus) -> None:
-        """Join a store that can be opened; let go of the folder of one that cannot: it may be mended meanwhile."""
+    def _opened(self, home: Home, bus: EventBus) -> Courier | None:
+        """Open a store's ledger; let go of the folder of one that cannot be opened: it may be mended meanwhile."""
         try:
-            courier = Courier(home, bus, self._namespace, clock=self._clock, chance=self._chance, log=self._log)
+            return Courier(home, bus, self._namespace, clock=self._clock, chance=self._chance, log=self._log)
         except InventoryError as error:
-            self._homes.remove(home)
-            home.close()
-            self._leave_out(home.path, error)
-            return
-        self._join(courier)
+            self._let_go(home, error)
+            return None
+
+    def _let_go(self, home: Home, error: InventoryError) -> None:
+        self._homes.remove(home)
+        home.close()
+        self._leave_out(home.path, error)
 
     def _leave_out(self, path: Path, error: InventoryError) -> None:
         known = self._left_out.get(path)
@@ -157,18 +160,23 @@ class Service:
 
     async def _take_in(self, group: asyncio.TaskGroup, bus: EventBus) -> int:
         """Try the folders that were left out again. Returns how many stores came."""
-        before = set(self._couriers)
+        come = []
         for path in list(self._left_out):
             try:
-                home = Home(path)
+                self._homes.append(home := Home(path))
             except InventoryError as error:
                 self._leave_out(path, error)
                 continue
-            self._homes.append(home)
-            self._open(home, bus)
-            if home in self._homes:
-                del self._left_out[path]
-        come = [courier for store, courier in self._couriers.items() if store not in before]
+            courier = self._opened(home, bus)
+            if courier is None:
+                continue
+            try:
+                self._join(courier)
+            except RefusedError as error:
+                self._let_go(home, error)
+                continue
+            del self._left_out[path]
+            come.append(courier)
         if come:
             self._log.info("stores.joined", stores=[courier.store for courier in come])
             self._tasks += [group.create_task(courier.run()) for courier in come]

@@ -420,3 +420,42 @@ def test_whoever_writes_into_the_pipe_without_a_pause_keeps_the_daemon_from_noth
     # The new one is there, for the loop to see when it has done the rest.
     assert select.select([home.poke_fd], [], [], 0)[0]
     home.close()
+
+
+@pytest.mark.fault_tolerance
+async def test_a_folder_that_turns_out_to_be_a_copy_stays_left_out_and_is_let_go(
+    tmp_path: Path, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "LEFT_OUT_EVERY_S", 0.05)
+    open_store(tmp_path / "copy").close()
+    damage(tmp_path / "copy")
+    with open_store(tmp_path / "store") as ledger:
+        async with (
+            office(broker, "downtown"),
+            daemon(MemoryBus(broker), tmp_path / "copy", tmp_path / "store") as running,
+        ):
+            await until(lambda: reads.link(ledger).acked_seq == 3)
+            mend(tmp_path / "copy")
+            await until(lambda: len(running.logged("store.left_out")) == 2)
+            assert "two folders hold store downtown" in running.logged("store.left_out")[1]["message"]
+            reservations.reserve(ledger, {"MOUSE-001": 1})
+            await until(lambda: reads.link(ledger).acked_seq == 4)
+            # For whoever finds out which is which.
+            Home(tmp_path / "copy").close()
+
+
+@pytest.mark.fault_tolerance
+def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    (tmp_path / "run").write_text("in the place of a folder")
+    with pytest.raises(RefusedError, match="cannot be used") as caught:
+        Home(tmp_path)
+    assert str(tmp_path / "run") in caught.value.message
+    (tmp_path / "run").unlink()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "invd.pid").mkdir()
+    with pytest.raises(RefusedError, match="cannot be used"):
+        Home(tmp_path)
+    (tmp_path / "run" / "invd.pid").rmdir()
+    # What was taken before that was given back.
+    Home(tmp_path).close()
