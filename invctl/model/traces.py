@@ -19,8 +19,13 @@ _VALUE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-")
 
 def trace_id(body: bytes) -> str | None:
     """Return the trace id of an event, 32 hexadecimal digits; None where it has none."""
-    at = body.rfind(_KEY)
-    found = _VALUE.match(body, at + len(_KEY)) if at >= 0 else None
+    return last_trace(body, _KEY)
+
+
+def last_trace(text: bytes, key: bytes) -> str | None:
+    """Return the trace id after the last `key` in any bytes; None where there is none."""
+    at = text.rfind(key)
+    found = _VALUE.match(text, at + len(key)) if at >= 0 else None
     return found[1].decode() if found else None
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from invctl.model.traces import trace_ids
+from invctl.model.traces import last_trace, trace_ids
 from invctl.sync import frames
 
 if TYPE_CHECKING:
@@ -13,14 +12,11 @@ if TYPE_CHECKING:
 
 # Events travel as JSON strings, so their quotation marks are escaped, once.
 _KEY = rb"\"traceparent\":\""
-_VALUE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-")
 
 
 def trace_of(payload: bytes) -> str | None:
     """Return the trace of a frame's last event that has one, None where none has. Any bytes will do; cheap."""
-    at = payload.rfind(_KEY)
-    found = _VALUE.match(payload, at + len(_KEY)) if at >= 0 else None
-    return found[1].decode() if found else None
+    return last_trace(payload, _KEY)
 
 
 def traces(bodies: Sequence[bytes]) -> dict[str, Any]:

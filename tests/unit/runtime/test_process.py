@@ -1,6 +1,7 @@
 """A daemon and its signals, as a process of its own."""
 
 import asyncio
+import resource
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from invctl.runtime.process import run_until_signal
 pytestmark = pytest.mark.fault_tolerance
 
 PROGRAM = """
-import asyncio, sys, threading, time
+import asyncio, resource, sys, threading, time
 from invctl.runtime.logs import configure
 from invctl.runtime.process import run_until_signal
 
@@ -24,6 +25,11 @@ async def clean(stop):
     print("ready", flush=True)
     await stop.wait()
     print("clean", flush=True)
+
+async def counting(stop):
+    print("ready", flush=True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    print(soft == hard, flush=True)
 
 async def deaf(stop):
     print("ready", flush=True)
@@ -184,3 +190,14 @@ def test_main_may_set_stop_itself() -> None:
 
     assert run_until_signal(main, log=log) == 0
     assert log.calls == []
+
+
+def test_it_may_open_as_many_files_as_the_system_lets_it() -> None:
+    """A daemon of many stores takes several for each; the usual limit is for programs of another kind."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1), hard))
+    try:
+        daemon = Daemon("counting", 60)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert daemon.end()[:2] == (0, "True")
