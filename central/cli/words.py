@@ -168,7 +168,8 @@ def _cancelled(_: TailEvent, data: dict[str, Any]) -> Told:
 
 
 def _expired(_: TailEvent, data: dict[str, Any]) -> Told:
-    return Told("expired", "yellow", _quantities(_lines(data), "released"), _whose(data))
+    # It names the clerk who reserved; nobody lets it expire.
+    return Told("expired", "yellow", _quantities(_lines(data), "released"), _whose({**data, "clerk": None}))
 
 
 def _adjusted(_: TailEvent, data: dict[str, Any]) -> Told:

@@ -87,7 +87,7 @@ def reserved_then(type_: str, confirmed: dict[str, int] | None = None) -> TailEv
             reserved_then(events.RESERVATION_CANCELLED),
             "cancelled 2 MOUSE-001, 1 LAPTOP-001 (R-… , order A-17, by anna)",
         ),
-        (reserved_then(events.RESERVATION_EXPIRED), "expired 2 MOUSE-001, 1 LAPTOP-001 (R-… , order A-17, by anna)"),
+        (reserved_then(events.RESERVATION_EXPIRED), "expired 2 MOUSE-001, 1 LAPTOP-001 (R-… , order A-17)"),
         (
             written(
                 lambda history: history.event("inventory.stock.teleported", "x", {"lines": [history.moved("A", 2, 1)]})
