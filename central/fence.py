@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select, text, update
 
-from central import tables
-from central.database import now_us
+from central import postgres, tables
+from central.database import now_us, writing
 from central.migrations import refuse_newer
-from invctl.errors import NotFoundError, RefusedError
+from invctl.errors import BusyError, NotFoundError, RefusedError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
     from invctl.model.identifiers import Bits
 
@@ -55,6 +55,28 @@ def mint(connection: Connection, shard: int, holder: str, chance: Bits, *, wait_
         raise NotFoundError(f"there is no shard {shard}", hint="run: invcentral init", shard=shard)
     refuse_newer(connection)
     return fence
+
+
+def take_over(engine: Engine, shard: int, holder: str, chance: Bits, *, wait_s: float) -> tuple[str, list[int]]:
+    """Mint a fence in a transaction of its own, also over a holder that stands still inside one of its own.
+
+    Returns the fence, and the pids of the database's sessions that were ended for it. Raises as `mint` does.
+    """
+    ended: list[int] = []
+    while True:
+        try:
+            with writing(engine) as connection:
+                fence = mint(connection, shard, holder, chance, wait_s=wait_s)
+                connection.commit()
+        except BusyError:
+            if ended or engine.dialect.name != "postgresql":
+                raise
+            with writing(engine) as connection:
+                ended = postgres.cut_off_stalled(connection)
+            if not ended:
+                raise
+        else:
+            return fence, ended
 
 
 def lock_and_check(connection: Connection, shard: int, fence: str) -> int:

@@ -1,7 +1,9 @@
 """Central's PostgreSQL: connections that are durable, give up by our own clock, and are made through a breaker.
 
-The server's `statement_timeout` ends a statement only where the server is reached, and `tcp_user_timeout` notices only
-bytes that nobody confirms. Behind a proxy, or a machine that stands still, bytes are confirmed and no answer comes.
+What the server ends by itself is not enough. Its `statement_timeout` ends a statement only where the server is reached,
+and `tcp_user_timeout` notices only bytes that nobody confirms: behind a proxy, or on a machine that stands still, they
+are confirmed and no answer comes. Its `idle_in_transaction_session_timeout` does not count between the statements of a
+pipeline, as `executemany` has it: there it waits for the next one for ever, with every lock held (`cut_off_stalled`).
 """
 
 from __future__ import annotations
@@ -10,17 +12,18 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
 
 from invctl.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from sqlalchemy import URL, Engine
+    from sqlalchemy import URL, Connection, Engine
 
     from invctl.runtime.breaker import Breaker
 
+PROGRAM = "invcentral"
 CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 30.0
@@ -47,7 +50,7 @@ def open_engine(url: URL, pool: Mapping[str, Any], *, idle_in_transaction_s: flo
     engine = create_engine(
         url.set(drivername="postgresql+psycopg").difference_update_query(["options"]),
         connect_args={
-            "application_name": "invcentral",
+            "application_name": PROGRAM,
             "connect_timeout": CONNECT_TIMEOUT_S,
             "keepalives_idle": SILENCE_S // 2,
             "keepalives_interval": 1,
@@ -85,6 +88,25 @@ class LimitedConnection(psycopg.Connection[Any]):
                 wanted = gen.send(ready)
         except StopIteration as end:
             return end.value
+
+
+_STALLED = text(
+    "SELECT pid, pg_terminate_backend(pid) AS ended FROM pg_stat_activity"
+    " WHERE pid IN (SELECT pid FROM pg_locks WHERE relation = to_regclass('shards') AND granted"
+    " AND mode IN ('RowShareLock', 'RowExclusiveLock'))"
+    " AND application_name = :program AND usename = current_user AND wait_event_type = 'Client'"
+    " AND state_change < clock_timestamp() - current_setting('idle_in_transaction_session_timeout')::interval"
+)
+
+
+def cut_off_stalled(connection: Connection) -> list[int]:
+    """End the sessions of centrals that hold a shard's row while their process stands still, and return their pids.
+
+    They stand still where the server has waited for them longer than `idle_in_transaction_session_timeout`. Only
+    sessions of the same role are seen so.
+    """
+    found = connection.execute(_STALLED, {"program": PROGRAM})
+    return [row.pid for row in found if row.ended]
 
 
 def guard_connecting(engine: Engine, breaker: Breaker) -> None:

@@ -10,8 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from central.database import describe, reading, writing
-from central.fence import FenceLostError, mint
+from central.database import describe, reading
+from central.fence import FenceLostError, take_over
 from central.latency import Latencies
 from central.leases import LEASE_TTL_S, Leases
 from central.metrics import Work
@@ -168,9 +168,9 @@ class Service:
         return await asyncio.to_thread(self._mint_now, shard)
 
     def _mint_now(self, shard: int) -> str:
-        with writing(self._engine) as connection:
-            fence = mint(connection, shard, self._owner, self._chance, wait_s=MINT_WAIT_S)
-            connection.commit()
+        fence, ended = take_over(self._engine, shard, self._owner, self._chance, wait_s=MINT_WAIT_S)
+        if ended:
+            self._log.warning("lease.cut_off", shard=shard, sessions=ended)
         return fence
 
     async def _follow_leases(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> int:

@@ -221,7 +221,7 @@ def frozen_inside_a_transaction(chain: Chain, central: Process) -> Iterator[None
     engine = create_engine(chain.url)
     inside = text(
         "SELECT pid, xact_start FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE relation = to_regclass('shards')"
-        " AND mode = 'RowShareLock' AND state = 'idle in transaction'"
+        " AND mode = 'RowShareLock' AND wait_event_type = 'Client'"
     )
 
     def holders() -> set[Any]:

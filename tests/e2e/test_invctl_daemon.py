@@ -190,6 +190,8 @@ def test_one_that_serves_other_stores_is_ended_for_all_or_not_at_all(at_home: Cl
         assert done.error["hint"] == "`invctl daemon stop --all` ends it for all of them"
         assert running(other) is not None
         assert clerk("daemon", "stop", "--all").code == 0
+        # It waits for this store's folder; the process lets go of one after the other.
+        assert daemon.wait(timeout=60) == 0
         assert running(other) is None
 
 

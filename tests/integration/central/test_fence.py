@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
 from central import migrations, tables
 from central.apply import apply_intakes
 from central.database import open_database, reading, writing
-from central.fence import FenceLostError, lock_and_check, mint
+from central.fence import FenceLostError, lock_and_check, mint, take_over
 from central.shards import list_shards
 from invctl.clock import ManualClock
 from invctl.errors import BusyError, NotFoundError, RefusedError
@@ -144,6 +147,50 @@ def test_who_may_not_wait_for_a_shard_s_row_is_told_that_it_is_busy(postgres_url
         lock_and_check(connection, 0, office.fence)
         with writing(office.engine) as other, pytest.raises(BusyError):
             mint(other, 0, "central-2", office.chance, wait_s=0.001)
+    office.close()
+
+
+@pytest.mark.fault_tolerance
+def test_one_that_stands_still_between_the_statements_of_a_pipeline_is_cut_off(
+    postgres_url: str, clock: ManualClock
+) -> None:
+    from tests.integration.central.head_office import HeadOffice
+
+    office = HeadOffice(postgres_url, clock)
+    successor = open_database(postgres_url, clock=clock, idle_in_transaction_s=0.5)
+    with writing(office.engine) as connection:
+        lock_and_check(connection, 0, office.fence)
+        line = connection.connection.driver_connection
+        assert isinstance(line, psycopg.Connection)
+        with contextlib.suppress(psycopg.OperationalError), line.pipeline():
+            line.execute("SELECT 1")
+            # As `executemany` leaves it when the process is stopped: no Sync follows, so the server waits for more.
+            line.pgconn.send_flush_request()
+            line.pgconn.flush()
+            deadline_s = time.monotonic() + 60
+            fence = ""
+            while not fence:
+                assert time.monotonic() < deadline_s
+                with contextlib.suppress(BusyError):
+                    fence, ended = take_over(successor, 0, "central-2", office.chance, wait_s=0.001)
+            assert ended == [line.info.backend_pid]
+        connection.invalidate()
+    with writing(successor) as connection:
+        assert lock_and_check(connection, 0, fence) == 0
+    successor.dispose()
+    office.close()
+
+
+@pytest.mark.concurrency
+def test_one_that_works_is_not_cut_off(postgres_url: str, clock: ManualClock) -> None:
+    from tests.integration.central.head_office import HeadOffice
+
+    office = HeadOffice(postgres_url, clock)
+    with writing(office.engine) as connection:
+        lock_and_check(connection, 0, office.fence)
+        with pytest.raises(BusyError):
+            take_over(office.engine, 0, "central-2", office.chance, wait_s=0.001)
+        assert lock_and_check(connection, 0, office.fence) == 0
     office.close()
 
 
