@@ -72,7 +72,10 @@ def append(write: Write, moves: list[Move], reason: str, note: str, origin: Orig
         data["note"] = note
     if origin.clerk:
         data["clerk"] = origin.clerk
-    return write.append(events.STOCK_ADJUSTED, moves[0].sku if len(moves) == 1 else reason, data, origin, moves)
+    receipt = write.append(events.STOCK_ADJUSTED, moves[0].sku if len(moves) == 1 else reason, data, origin, moves)
+    if reason in events.COUNTED_REASONS:
+        write.connection.executemany("DELETE FROM recounts WHERE sku = ?", [(move.sku,) for move in moves])
+    return receipt
 
 
 def _check_change(sku: str, change: int, reason: str) -> None:

@@ -38,6 +38,9 @@ def table_findings(ledger: Ledger, projection: Projection) -> Iterator[str]:
     wanted = {sku: (product.name, product.price) for sku, product in projection.products.items()}
     yield from differences("product", products, wanted, ("its name", "its price"))
     yield from differences("reservation", _reservations(ledger), projection.reservations, _OF_A_RESERVATION)
+    recounts = {sku: (seq,) for sku, seq in ledger.rows("SELECT sku, seq FROM recounts")}
+    wanted_counts = {sku: (seq,) for sku, seq in projection.recounts.items()}
+    yield from differences("count of", recounts, wanted_counts, ("wanted since event",))
     # What is due for a SKU is looked up by its lines.
     for key, sku in ledger.rows(
         "SELECT reservation, sku FROM reservations JOIN reservation_lines USING (reservation)"

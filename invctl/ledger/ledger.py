@@ -172,6 +172,15 @@ class Ledger:
         row = self.row("SELECT time_us FROM events ORDER BY seq DESC LIMIT 1")
         return max(self.clock.now_us(), row[0] if row else 0)
 
+    def reload(self) -> None:
+        """Read again whose ledger it is: another connection may have given it a new epoch."""
+        row = self.row("SELECT store, name, currency, timezone, epoch FROM ledger")
+        self.store = Store(*row)
+
+    def frozen(self) -> str:
+        """Return why nothing may be written now, empty where it may."""
+        return str(self.row("SELECT frozen FROM link")[0])
+
     def rows(self, sql: str, bindings: Iterable[Any] = ()) -> list[Any]:
         """Return all rows of a query."""
         with translated(self.path):

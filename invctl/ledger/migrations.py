@@ -104,7 +104,9 @@ CREATE TABLE requests (
     CHECK ((seq IS NULL) <> (refusal IS NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX requests_by_age ON requests (at_us);
+"""
 
+GUARDS = """
 CREATE TRIGGER events_keep_update BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'events are never edited'); END;
 CREATE TRIGGER events_keep_delete BEFORE DELETE ON events
@@ -114,8 +116,41 @@ BEGIN SELECT RAISE(ABORT, 'movements are never edited'); END;
 CREATE TRIGGER movements_keep_delete BEFORE DELETE ON movements
 BEGIN SELECT RAISE(ABORT, 'movements are never deleted'); END;
 """
+"""What keeps events and movements as they were written. `rebase` alone takes them away, within its transaction."""
 
-STEPS = (_FIRST,)
+GUARD_NAMES = ("events_keep_update", "events_keep_delete", "movements_keep_update", "movements_keep_delete")
+
+# Why nothing may be written now, empty where it may; what a lost history needs while it is fetched, and leaves.
+_LOST_HISTORY = """
+ALTER TABLE link ADD COLUMN frozen TEXT NOT NULL DEFAULT '';
+
+-- Events of ours that head office has, and this ledger lost, until all of them are here.
+CREATE TABLE incoming (
+    seq INTEGER PRIMARY KEY CHECK (seq >= 1),
+    body BLOB NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+
+-- This ledger's own events that head office never had, as they were before they were appended anew.
+CREATE TABLE set_aside (
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    time_us INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (epoch, seq)
+) STRICT, WITHOUT ROWID;
+
+-- What is to be counted: SKUs that events appended anew have touched, since the first of those.
+CREATE TABLE recounts (
+    sku TEXT PRIMARY KEY REFERENCES products (sku),
+    seq INTEGER NOT NULL REFERENCES events (seq)
+) STRICT, WITHOUT ROWID;
+"""
+
+STEPS = (_FIRST + GUARDS, _LOST_HISTORY)
 NEWEST = len(STEPS)
 
 

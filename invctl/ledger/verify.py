@@ -148,6 +148,8 @@ class _Replay:
             self._movements[entry.sku].update(_row_bytes(numbers))
         if event.type == events.LEDGER_CREATED:
             self._facts = event.data
+        elif event.type == events.LEDGER_REBASED:
+            self._facts = {**self._facts, "epoch": event.data.get("epoch")}
         elif event.type == events.RESERVATION_CREATED:
             self._firsts.setdefault(str(event.data.get("reservation")), (seq,))
         if event.request_id:

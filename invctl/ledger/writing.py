@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from invctl.model.identifiers import Bits
 
 
+class FrozenError(RefusedError):
+    """Nothing may be written: head office has a history of this store that the ledger lost."""
+
+    code = "frozen"
+
+
 class Origin(NamedTuple):
     """Who asks, under which request id, as part of which trace (a W3C traceparent). All may be empty."""
 
@@ -70,8 +76,12 @@ class Write:
         self.connection = connection
         self.store = store
         self.chance = chance
-        row = first(connection, "SELECT seq, hash, time_us FROM events ORDER BY seq DESC LIMIT 1")
+        row = first(
+            connection,
+            "SELECT seq, hash, time_us, (SELECT frozen FROM link) FROM events ORDER BY seq DESC LIMIT 1",
+        )
         last_us = row[2] if row else 0
+        self._frozen = row[3] if row else ""
         self.head = Head(row[0], row[1]) if row else Head(0, GENESIS)
         self.now_us = max(clock.now_us(), last_us)
         self.now = format_time(self.now_us)
@@ -101,12 +111,23 @@ class Write:
         return level
 
     def append(
-        self, type_: str, subject: str, data: dict[str, Any], origin: Origin, moves: Sequence[Move] = ()
+        self,
+        type_: str,
+        subject: str,
+        data: dict[str, Any],
+        origin: Origin,
+        moves: Sequence[Move] = (),
+        *,
+        again: str = "",
     ) -> Receipt:
         """Append one event, with the movements and levels that it states.
 
-        Raises RefusedError where it would be too large.
+        `again` is the id of an event that was set aside and comes anew: that one may be of any size. Raises
+        FrozenError where nothing may be written, and RefusedError where the event would be too large.
         """
+        if self._frozen:
+            hint = "`invctl status` tells how it stands; it ends by itself once the daemon has what is missing"
+            raise FrozenError(f"nothing can be written: {self._frozen}", hint=hint)
         seq = self.head.seq + 1
         after = [(move, self._moved(move)) for move in moves]
         if moves:
@@ -115,7 +136,7 @@ class Write:
                 for move, level in after
             ]
             data = {**data, "lines": lines}
-        event_id = new_event_id(self.chance)
+        event_id = again or new_event_id(self.chance)
         body = events.compose(
             id=event_id,
             type=type_,
@@ -126,7 +147,7 @@ class Write:
             trace=origin.trace,
             request=(origin.request_id, origin.request_hash) if origin.request_id else None,
         )
-        if len(body) > events.EVENT_BYTES_MAX:
+        if len(body) > events.EVENT_BYTES_MAX and not again:
             raise RefusedError(f"the event would take {len(body)} bytes", hint="use fewer lines at once")
         hash_ = link(self.head.hash, seq, body)
         execute = self.connection.execute
@@ -167,7 +188,14 @@ class Write:
         return receipt
 
     def end(
-        self, type_: str, reservation: str, lines: Sequence[ReservationLine], data: dict[str, Any], origin: Origin
+        self,
+        type_: str,
+        reservation: str,
+        lines: Sequence[ReservationLine],
+        data: dict[str, Any],
+        origin: Origin,
+        *,
+        again: str = "",
     ) -> Receipt:
         """End a pending reservation: what is confirmed of its lines leaves the store, the rest is free again."""
         moves = [
@@ -179,7 +207,7 @@ class Write:
             )
             for entry in lines
         ]
-        receipt = self.append(type_, reservation, data, origin, moves)
+        receipt = self.append(type_, reservation, data, origin, moves, again=again)
         execute = self.connection.execute
         for entry in lines:
             execute(

@@ -27,6 +27,7 @@ LEDGER_REBASED = _PREFIX + "ledger.rebased"
 PRODUCT_ADDED = _PREFIX + "product.added"
 PRODUCT_EDITED = _PREFIX + "product.edited"
 STOCK_ADJUSTED = _PREFIX + "stock.adjusted"
+STOCK_DISCREPANCY = _PREFIX + "stock.discrepancy"
 RESERVATION_CREATED = _PREFIX + "reservation.created"
 RESERVATION_EXTENDED = _PREFIX + "reservation.extended"
 RESERVATION_CONFIRMED = _PREFIX + "reservation.confirmed"
@@ -58,6 +59,10 @@ REASONS = (
 COUNTED_REASONS = frozenset({"cycle_count", "seed", "reset"})
 
 
+LEDGER_PREFIX = _PREFIX + "ledger."
+"""What a ledger says of itself. It is never appended anew."""
+
+
 class MalformedEventError(ValueError):
     """These bytes are not an event of ours. The message says why."""
 
@@ -83,6 +88,28 @@ class Event(NamedTuple):
     request_hash: str
     data: dict[str, Any]
     lines: list[LineChange]
+
+    @property
+    def decided_at(self) -> str:
+        """When it was decided: for an event that was appended anew, when it was first."""
+        anew = self.data.get("reappended")
+        at = anew.get("time") if isinstance(anew, dict) else None
+        return at if isinstance(at, str) else self.time
+
+    @property
+    def touched(self) -> list[str]:
+        """The SKUs that an event which was appended anew leaves to be counted; none of any other."""
+        if not isinstance(self.data.get("reappended"), dict):
+            return []
+        wanted = self.data.get("wanted", [])
+        named = [entry.get("sku") for entry in wanted if isinstance(entry, dict)] if isinstance(wanted, list) else []
+        return [*(entry.sku for entry in self.lines), *(sku for sku in named if isinstance(sku, str))]
+
+    @property
+    def is_count(self) -> bool:
+        """Whether it states levels that somebody saw, just then."""
+        reason = self.data.get("reason")
+        return self.type == STOCK_ADJUSTED and isinstance(reason, str) and reason in COUNTED_REASONS
 
 
 def canonical(document: dict[str, Any]) -> bytes:

@@ -37,6 +37,8 @@ class Projection:
         self.levels: dict[str, StockLevel] = {}
         self.reservations: dict[str, Reservation] = {}
         self.movements: defaultdict[str, int] = defaultdict(int)
+        self.recounts: dict[str, int] = {}
+        """What is to be counted, with the seq since which it is."""
         self.findings: list[Finding] = []
 
     def apply(self, seq: int, event: Event) -> None:
@@ -49,6 +51,7 @@ class Projection:
             if not entry.level.possible:
                 self._find(seq, f"{entry.sku} is at an impossible level: {entry.level}")
             self.levels[entry.sku] = entry.level
+        self._recounts(seq, event)
         try:
             if event.type in (events.PRODUCT_ADDED, events.PRODUCT_EDITED):
                 self._product(event)
@@ -74,6 +77,15 @@ class Projection:
     def _find(self, seq: int, what: str) -> None:
         self.findings.append(Finding(seq, what))
 
+    def _recounts(self, seq: int, event: Event) -> None:
+        if touched := event.touched:
+            for sku in touched:
+                if sku in self.levels:
+                    self.recounts.setdefault(sku, seq)
+        elif event.is_count:
+            for entry in event.lines:
+                self.recounts.pop(entry.sku, None)
+
     def _product(self, event: Event) -> None:
         data = event.data
         sku, name, price = data["sku"], data["name"], data.get("price")
@@ -91,10 +103,10 @@ class Projection:
                 self._find(seq, f"{key} was created twice")
         elif before is None or not before.pending:
             self._find(seq, f"{key} was not pending: {before.status if before else 'unknown'}")
-        elif event.type == events.RESERVATION_EXPIRED and event.time < before.expires_at:
-            self._find(seq, f"{key} expired early: at {event.time}, due {before.expires_at}")
-        elif event.type == events.RESERVATION_CONFIRMED and event.time >= before.expires_at:
-            self._find(seq, f"{key} was confirmed at {event.time}, due {before.expires_at}")
+        elif event.type == events.RESERVATION_EXPIRED and event.decided_at < before.expires_at:
+            self._find(seq, f"{key} expired early: at {event.decided_at}, due {before.expires_at}")
+        elif event.type == events.RESERVATION_CONFIRMED and event.decided_at >= before.expires_at:
+            self._find(seq, f"{key} was confirmed at {event.decided_at}, due {before.expires_at}")
         self._units(seq, event, before, after)
         self.reservations[key] = after
 

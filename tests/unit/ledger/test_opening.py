@@ -181,15 +181,16 @@ def test_a_step_that_fails_leaves_the_ledger_at_the_step_before(
 ) -> None:
     with new_ledger(tmp_path, clock, MOUSE=5) as ledger:
         before = tables(ledger)
+    steps, newest = migrations.STEPS, migrations.NEWEST
     step = "CREATE TABLE more (x INTEGER) STRICT; SELECT 1; INSERT INTO more VALUES (1);"
     for last, fails in (("INSERT INTO nowhere VALUES (1);", True), ("", False)):
-        monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS[:1], step + last))
-        monkeypatch.setattr(migrations, "NEWEST", 2)
+        monkeypatch.setattr(migrations, "STEPS", (*steps, step + last))
+        monkeypatch.setattr(migrations, "NEWEST", newest + 1)
         if fails:
             with pytest.raises(RefusedError, match="nowhere"):
                 Ledger.open(tmp_path)
             connection = database.connect(tmp_path / FILE)
-            assert migrations.version_of(connection) == 1
+            assert migrations.version_of(connection) == newest
             assert connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'more'").fetchall() == []
             connection.close()
         else:

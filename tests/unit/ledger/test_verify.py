@@ -182,7 +182,7 @@ PLANTED: dict[str, tuple[str, str]] = {
         f"UPDATE requests SET seq = {PENDING}",
         f"request till-1: event {PENDING} did not come of it, as the table says",
     ),
-    "a missing guard": ("PRAGMA user_version = 1", "trigger events_keep_update is missing, or not as it was laid down"),
+    "a missing guard": ("PRAGMA optimize", "trigger events_keep_update is missing, or not as it was laid down"),
     "a missing index": ("DROP INDEX reservations_pending", "index reservations_pending is missing"),
     "a foreign table": ("CREATE TABLE cats (name TEXT)", "the file was changed from outside: table cats"),
     "an unchecked level": (
@@ -194,6 +194,10 @@ PLANTED: dict[str, tuple[str, str]] = {
     "another name of the store": (
         "UPDATE ledger SET name = 'Midtown'",
         "the store: its name is 'Midtown' in the table, 'downtown'",
+    ),
+    "a count that nobody asked for": (
+        f"INSERT INTO recounts VALUES ('MOUSE', {CREATED})",
+        "count of MOUSE: the table has it, no event does",
     ),
     "another epoch": ("UPDATE ledger SET epoch = 2", "the store: its epoch is 2 in the table, 1 by its events"),
 }
