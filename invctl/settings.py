@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 REDIS_URL = "redis://127.0.0.1:6379/0"
 NAMESPACE = "inv"
 CONFIG_FILE = "config.toml"
-KEYS = ("redis_url", "namespace", "metrics_host", "metrics_port")
+KEYS = ("redis_url", "namespace", "metrics_host", "metrics_port", "disk_reserve_mb")
 METRICS_HOST = "127.0.0.1"
 METRICS_PORT = 0
 METRICS_OFF = "off"
+MEGABYTE = 1024 * 1024
+# Of the ledger's disk, for ending what is reserved: see the measures in docs/operations.md.
+DISK_RESERVE_MB = 64
+DISK_RESERVE_VARIABLE = "INVCTL_DISK_RESERVE_MB"
+_DISK_RESERVE_MB_MAX = 1_000_000
 RUN = "run"
 POKE_FILE = "poke"
 PID_FILE = "invd.pid"
@@ -104,6 +109,35 @@ def metrics_of(host: str | None, port: object) -> Listen | None:
     return Listen(host or METRICS_HOST, int(text))
 
 
+def disk_reserve_bytes(home: Path, environ: Mapping[str, str]) -> int:
+    """Return how much of the ledger's disk is to be kept for what is under way; 0 where nothing is.
+
+    What the settings file says amiss counts for nothing, as a clerk can do nothing about it: `oddities` tells it.
+    Raises InvalidValueError for what the environment says amiss.
+    """
+    if text := environ.get(DISK_RESERVE_VARIABLE):
+        return _disk_reserve_mb(text) * MEGABYTE
+    try:
+        # A clerk's command reads TOML only where there is something for it to read.
+        if _names_disk_reserve((home / CONFIG_FILE).read_bytes()):
+            return _disk_reserve_mb(read_config(home / CONFIG_FILE)["disk_reserve_mb"]) * MEGABYTE
+    except (OSError, KeyError, InvalidValueError):
+        pass
+    return DISK_RESERVE_MB * MEGABYTE
+
+
+def _names_disk_reserve(content: bytes) -> bool:
+    return any(b"disk_reserve_mb" in line.partition(b"#")[0] for line in content.splitlines())
+
+
+def _disk_reserve_mb(value: object) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and int(text) <= _DISK_RESERVE_MB_MAX):
+        hint = f"whole megabytes, 0 to keep nothing; {DISK_RESERVE_MB} unless said otherwise"
+        raise InvalidValueError(f"{text!r} is not a disk_reserve_mb", hint=hint)
+    return int(text)
+
+
 def check_namespace(text: str) -> str:
     """Return a namespace as it is, or raise InvalidValueError."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", text):
@@ -122,6 +156,7 @@ def oddities(home: Path) -> list[str]:
             text_in(file, home, name)
         check_namespace(file.get("namespace") or NAMESPACE)
         metrics_of(None, file.get("metrics_port"))
+        _disk_reserve_mb(file.get("disk_reserve_mb", DISK_RESERVE_MB))
     except InvalidValueError as error:
         return [error.message]
     return unknown_settings(file, KEYS, path)
@@ -169,6 +204,9 @@ def config_text(*, redis_url: str | None = None, namespace: str | None = None) -
             "# INVD_METRICS_HOST and INVD_METRICS_PORT come before it.",
             entry("metrics_host", None, METRICS_HOST),
             f"# metrics_port = {METRICS_PORT}",
+            "# How many megabytes of this disk are kept for ending what is reserved; 0 keeps none.",
+            f"# {DISK_RESERVE_VARIABLE} comes before it.",
+            f"# disk_reserve_mb = {DISK_RESERVE_MB}",
             "",
         ]
     )

@@ -10,7 +10,7 @@ from invctl.console.command import Command, output
 from invctl.console.options import Parsed, shared, shared_option
 from invctl.errors import NotEnoughStockError, NotFoundError, WrongStateError
 from invctl.ledger.ledger import Ledger
-from invctl.settings import home_of
+from invctl.settings import disk_reserve_bytes, home_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,8 @@ def open_ledger(ctx: Context) -> Iterator[Ledger]:
 
     A refusal that passes through is put into words for a person, where a person reads it.
     """
-    with Ledger.open(home(ctx)) as ledger:
+    folder = home(ctx)
+    with Ledger.open(folder, reserve_bytes=disk_reserve_bytes(folder, os.environ)) as ledger:
         try:
             yield ledger
         except (NotEnoughStockError, NotFoundError, WrongStateError) as refusal:

@@ -38,6 +38,7 @@ def adjust(
     Raises:
         NotFoundError: the store does not carry a SKU.
         NotEnoughStockError: a line would take more than is available.
+        DiskLowError: stock is to come in, and the disk is low. A correction, or stock that leaves, is taken.
         InvalidValueError: a value is out of range, or the sign does not fit the reason.
 
     """
@@ -62,7 +63,7 @@ def adjust(
         return append(write, moves, reason, note, origin)
 
     arguments = {"lines": sorted(changes.items()), "reason": reason, "note": note}
-    return ledger.decide("stock.adjust", arguments, origin, changes, body)
+    return ledger.decide("stock.adjust", arguments, origin, changes, body, grows=reason in ONLY_UP)
 
 
 def append(write: Write, moves: list[Move], reason: str, note: str, origin: Origin) -> Receipt:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from invctl.errors import BusyError, InvalidValueError, NotFoundError, RefusedError
+from invctl.ledger import disk
 from invctl.model.events import MalformedEventError
 
 if TYPE_CHECKING:
@@ -20,6 +21,26 @@ BUSY_TIMEOUT_S = 5.0
 _BUSY_PAUSE_MAX_S = 0.025
 # Older ones may corrupt a WAL file that several processes write and checkpoint (the WAL-reset bug, fixed in 3.51.3).
 _SQLITE_LEAST = 3_051_003
+_LOOK_AT_MODES = "look at the modes of its file and folder"
+_SAID: dict[type, tuple[str, str]] = {
+    apsw.CantOpenError: (
+        "the ledger at {path} cannot be opened: {error}",
+        f"{_LOOK_AT_MODES}, and at how many files may be open (ulimit -n)",
+    ),
+    apsw.FullError: ("the disk is full; nothing was written", "make room, then try again"),
+    apsw.SQLError: ("{path} is not a ledger: {error}", "use another --home"),
+    apsw.ReadOnlyError: ("the ledger at {path} cannot be written: {error}", _LOOK_AT_MODES),
+    # Every value is looked at before it is written, so the ledger was altered past its own operations.
+    apsw.ConstraintError: (
+        "the ledger at {path} does not take the change: {error}",
+        "`invctl verify` says where it does not add up",
+    ),
+    apsw.IOError: (
+        "the disk failed under the ledger: {error}",
+        "look at the disk; what was not confirmed was not written",
+    ),
+}
+_REFUSALS = tuple(_SAID)
 
 
 class Patience:
@@ -46,8 +67,11 @@ class Patience:
         self._hurried.set()
 
 
-def connect(path: Path, *, create: bool = False) -> apsw.Connection:
-    """Open a ledger's file. Raises NotFoundError where there is none, RefusedError where it cannot serve."""
+def connect(path: Path, *, create: bool = False, file: disk.FileId | None = None) -> apsw.Connection:
+    """Open a ledger's file; `file` as for `translated`.
+
+    Raises NotFoundError where there is none, RefusedError where it cannot serve.
+    """
     if not create and not _is_there(path):
         raise no_ledger(path)
     if apsw.SQLITE_VERSION_NUMBER < _SQLITE_LEAST:
@@ -55,7 +79,7 @@ def connect(path: Path, *, create: bool = False) -> apsw.Connection:
             f"SQLite {apsw.sqlite_lib_version()} may corrupt a shared WAL file", hint="install apsw 3.54 or newer"
         )
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
-    with translated(path):
+    with translated(path, file):
         connection = apsw.Connection(str(path), flags=flags)
         connection.set_busy_timeout(round(BUSY_TIMEOUT_S * 1000))
         # A clerk's command is a short life: the last one out must not pay for a checkpoint.
@@ -81,34 +105,27 @@ def first(connection: apsw.Connection, sql: str, bindings: Iterable[Any] = ()) -
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
+def translated(path: Path, file: disk.FileId | None = None) -> Iterator[None]:
+    """Turn SQLite's errors into ours.
+
+    That the file is damaged is noted beside it, where it still is the one that was opened (`file`).
+    """
     try:
         yield
     except apsw.BusyError as error:
         raise BusyError(f"the ledger is busy: {error}", hint="try again") from error
-    except apsw.CantOpenError as error:
-        hint = "look at the modes of its file and folder, and at how many files may be open (ulimit -n)"
-        raise RefusedError(f"the ledger at {path} cannot be opened: {error}", hint=hint) from error
-    except apsw.FullError as error:
-        raise RefusedError("the disk is full; nothing was written", hint="make room, then try again") from error
-    except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError, OverflowError, MalformedEventError) as error:
-        hint = "write nothing more to it; keep a copy, and restore it from a backup"
-        raise RefusedError(f"the ledger at {path} is damaged: {error}", hint=hint) from error
-    except apsw.SQLError as error:
-        raise RefusedError(f"{path} is not a ledger: {error}", hint="use another --home") from error
-    except apsw.ReadOnlyError as error:
-        hint = "look at the modes of its file and folder"
-        raise RefusedError(f"the ledger at {path} cannot be written: {error}", hint=hint) from error
-    except apsw.ConstraintError as error:
-        # Every value is looked at before it is written, so the ledger was altered past its own operations.
-        hint = "`invctl verify` says where it does not add up"
-        raise RefusedError(f"the ledger at {path} does not take the change: {error}", hint=hint) from error
-    except apsw.IOError as error:
-        hint = "look at the disk; what was not confirmed was not written"
-        raise RefusedError(f"the disk failed under the ledger: {error}", hint=hint) from error
     except UnicodeEncodeError:
         raise InvalidValueError("the text is not Unicode", hint="check the terminal's encoding") from None
+    except (UnicodeDecodeError, OverflowError, MalformedEventError) as error:
+        # So it looks from here. That nothing may be written for good is not said on the strength of that.
+        raise disk.damaged(path, str(error)) from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        if file is not None and disk.file_at(path) == file:
+            disk.note(path, str(error))
+        raise disk.damaged(path, str(error)) from error
+    except _REFUSALS as error:
+        said, hint = next(_SAID[kind] for kind in type(error).__mro__ if kind in _SAID)
+        raise RefusedError(said.format(path=path, error=error), hint=hint) from error
 
 
 def _is_there(path: Path) -> bool:

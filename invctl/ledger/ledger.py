@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import SystemClock
-from invctl.errors import NotEnoughStockError, NotFoundError, RefusedError, WrongStateError
-from invctl.ledger import database, migrations, requests
+from invctl.errors import BusyError, NotEnoughStockError, NotFoundError, RefusedError, WrongStateError
+from invctl.ledger import database, disk, migrations, requests
 from invctl.ledger.checks import check_currency, check_name, check_origin, check_timezone
 from invctl.ledger.database import BUSY_TIMEOUT_S, Patience, connect, no_ledger, translated
 from invctl.ledger.writers import WriterQueue
@@ -34,6 +34,8 @@ FILE = "ledger.db"
 WRITERS = "writers"
 QUEUE_TIMEOUT_S = 10.0
 NAME_CHARS_MAX = 200
+# How often an opening begins anew because the file was replaced under it.
+_OPENINGS = 3
 
 
 class SystemBits:
@@ -58,11 +60,20 @@ class Ledger:
     """A store's ledger, through one connection. Not for use by two threads at once."""
 
     def __init__(
-        self, home: Path, connection: apsw.Connection, store: Store, clock: Clock, chance: Bits, timeout_s: float
+        self,
+        home: Path,
+        connection: apsw.Connection,
+        store: Store,
+        clock: Clock,
+        chance: Bits,
+        timeout_s: float,
+        reserve_bytes: int = disk.RESERVE_BYTES,
     ) -> None:
         """Take over a connection to the ledger in the folder `home`: `open` and `create` are the ways in."""
         self.home = home
         self.path = home / FILE
+        self.reserve_bytes = reserve_bytes
+        self._file = disk.file_at(self.path)
         self.connection = connection
         self.store = store
         self.clock = clock
@@ -80,8 +91,11 @@ class Ledger:
         clock: Clock | None = None,
         chance: Bits | None = None,
         queue_timeout_s: float = QUEUE_TIMEOUT_S,
+        reserve_bytes: int = disk.RESERVE_BYTES,
     ) -> Self:
         """Open the ledger in a store's folder.
+
+        `reserve_bytes` of its disk are kept for what is under way already: see `check_room`.
 
         Raises:
             NotFoundError: there is none, or its opening was cut off.
@@ -91,13 +105,22 @@ class Ledger:
         """
         home = Path(home)
         path = home / FILE
-        connection = connect(path)
-        try:
-            store = _begun(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-        return cls(home, connection, store, clock or SystemClock(), chance or SystemBits(), queue_timeout_s)
+        for _ in range(_OPENINGS):
+            file = disk.file_at(path)
+            try:
+                connection, store = _opened(path, file)
+            except disk.DamagedError:
+                if disk.file_at(path) == file:
+                    raise
+                continue
+            ledger = cls(
+                home, connection, store, clock or SystemClock(), chance or SystemBits(), queue_timeout_s, reserve_bytes
+            )
+            if ledger._file == file:
+                return ledger
+            # A backup was put in its place just now: that one counts.
+            ledger.close()
+        raise _replaced(path)
 
     @classmethod
     def create(
@@ -183,12 +206,12 @@ class Ledger:
 
     def rows(self, sql: str, bindings: Iterable[Any] = ()) -> list[Any]:
         """Return all rows of a query."""
-        with translated(self.path):
+        with translated(self.path, self._file):
             return database.rows(self.connection, sql, bindings)
 
     def row(self, sql: str, bindings: Iterable[Any] = ()) -> Any:
         """Return the first row of a query, None where there is none."""
-        with translated(self.path):
+        with translated(self.path, self._file):
             return database.first(self.connection, sql, bindings)
 
     def link_state(self) -> tuple[str, str]:
@@ -199,7 +222,7 @@ class Ledger:
     @contextmanager
     def read(self) -> Iterator[None]:
         """Hold one moment's view of the ledger over several queries."""
-        with translated(self.path):
+        with translated(self.path, self._file):
             self.connection.execute("BEGIN")
             try:
                 yield
@@ -211,12 +234,16 @@ class Ledger:
     def write(self) -> Iterator[Write]:
         """Hold the ledger for writing. What is not committed by `Write.commit` is undone.
 
-        Raises BusyError when the turn does not come in time.
+        Raises BusyError when the turn does not come in time, DamagedError where the ledger is known to be damaged.
         """
         write = None
         self._queue.enter()
         try:
-            with translated(self.path):
+            # Whoever waited for a turn may have waited for `invctl restore`.
+            if disk.file_at(self.path) != self._file:
+                raise _replaced(self.path)
+            disk.refuse(self.path)
+            with translated(self.path, self._file):
                 self.connection.execute("BEGIN IMMEDIATE")
                 try:
                     write = Write(self.connection, self.store.store, self.clock, self.chance)
@@ -236,11 +263,14 @@ class Ledger:
         origin: Origin,
         skus: Iterable[str],
         body: Callable[[Write, Origin], Receipt],
+        *,
+        grows: bool = False,
     ) -> Receipt:
         """Decide one operation in one transaction, once for each request id.
 
         What is due for `skus` expires first, and stays expired even where `body` then refuses. `body` checks
-        before it writes; the origin that it gets bears the request's fingerprint.
+        before it writes; the origin that it gets bears the request's fingerprint. What `grows` begins something new,
+        and is refused where the disk is low.
         """
         check_origin(origin)
         with self.write() as write:
@@ -248,6 +278,8 @@ class Ledger:
                 origin = origin._replace(request_hash=requests.fingerprint(operation, arguments))
                 if receipt := requests.recall(write, origin):
                     return receipt
+            if grows:
+                self.check_room()
             write.expire_due(skus)
             try:
                 receipt = body(write, origin)
@@ -259,6 +291,10 @@ class Ledger:
             requests.remember(write, origin, receipt.seq)
             write.commit()
         return receipt
+
+    def check_room(self) -> None:
+        """Raise DiskLowError where so little of the disk is free that only what is under way may go on."""
+        disk.check_room(self.home, self.reserve_bytes)
 
     def _poke(self) -> None:
         """Tell the daemon that there is something new. Without one nothing happens; it also looks by itself."""
@@ -278,6 +314,7 @@ def _laid_down(home: Path) -> apsw.Connection:
     path = home / FILE
     with closing(WriterQueue(str(home / WRITERS), QUEUE_TIMEOUT_S)) as queue:
         queue.enter()
+        disk.refuse(path)
         connection = connect(path, create=True)
         try:
             with translated(path):
@@ -290,12 +327,29 @@ def _laid_down(home: Path) -> apsw.Connection:
     return connection
 
 
-def _begun(connection: apsw.Connection, path: Path) -> Store:
+def _opened(path: Path, file: disk.FileId | None) -> tuple[apsw.Connection, Store]:
+    """Connect to a ledger, and return whose it is."""
+    connection = connect(path, file=file)
+    try:
+        return connection, _begun(connection, path, file)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _replaced(path: Path) -> BusyError:
+    return BusyError(f"the ledger at {path} was replaced by another file just now", hint="try again")
+
+
+def _begun(connection: apsw.Connection, path: Path, file: disk.FileId | None) -> Store:
     """Bring a ledger up to date and return whose it is."""
-    with translated(path):
-        if migrations.version_of(connection) == 0:
+    with translated(path, file):
+        version = migrations.version_of(connection)
+        if version == 0:
             raise no_ledger(path)
-        migrations.migrate(connection)
+        if version < migrations.NEWEST:
+            disk.refuse(path)
+            migrations.migrate(connection)
         row = database.first(connection, "SELECT store, name, currency, timezone, epoch FROM ledger")
         if row is None:
             raise no_ledger(path)

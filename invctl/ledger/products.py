@@ -21,7 +21,8 @@ NAME_CHARS_MAX = 200
 def add(ledger: Ledger, sku: str, name: str, price: int | None = None, origin: Origin = NOBODY) -> Receipt:
     """Add a product, with nothing on hand. `price` is in minor units of the store's currency.
 
-    Raises WrongStateError where the store carries it already, InvalidValueError where a value is out of range.
+    Raises WrongStateError where the store carries it already, InvalidValueError where a value is out of range,
+    DiskLowError where the disk is low.
     """
     sku = parse_sku(sku)
     check_product(name, price)
@@ -34,7 +35,7 @@ def add(ledger: Ledger, sku: str, name: str, price: int | None = None, origin: O
             raise WrongStateError(f"{sku} is there already: {found[0]}", hint=hint, sku=sku)
         return insert(write, arguments, origin)
 
-    return ledger.decide("product.add", arguments, origin, (), body)
+    return ledger.decide("product.add", arguments, origin, (), body, grows=True)
 
 
 def insert(write: Write, data: dict[str, Any], origin: Origin) -> Receipt:

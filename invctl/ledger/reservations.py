@@ -68,7 +68,7 @@ def reserve(
         NotFoundError: the store does not carry a SKU.
         NotEnoughStockError: at least one line is short; it tells of every short line.
         InvalidValueError: a value is out of range.
-        RefusedError: there are more lines than one event can carry.
+        RefusedError: there are more lines than one event can carry, or the disk is low.
 
     """
     check_text(order, "order reference", NOTE_CHARS_MAX)
@@ -91,7 +91,7 @@ def reserve(
         return _open(write, lines, order, hold_s, origin)
 
     arguments = {"lines": list(lines.items()), "order": order, "hold_s": hold_s}
-    return ledger.decide("reservation.create", arguments, origin, lines, body)
+    return ledger.decide("reservation.create", arguments, origin, lines, body, grows=True)
 
 
 def confirm(

@@ -40,11 +40,12 @@ def seed(ledger: Ledger, wanted: Sequence[SeedProduct], origin: Origin = NOBODY)
     """Carry these products, and have these quantities of them on hand.
 
     Raises WrongStateError where the store has traded since it was opened or last reset, and leaves it as it is;
-    InvalidValueError where a value is out of range or a SKU comes twice.
+    InvalidValueError where a value is out of range or a SKU comes twice; DiskLowError where the disk is low.
     """
     check_origin(origin)
     _check_wanted(wanted)
     with ledger.write() as write:
+        ledger.check_room()
         if traded(write):
             hint = "a store that has traded is not seeded; `scripts/reset` empties it first"
             raise WrongStateError(f"store {write.store} has traded", hint=hint, store=write.store)

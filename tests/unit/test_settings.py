@@ -11,11 +11,14 @@ import pytest
 from invctl.errors import InvalidValueError
 from invctl.settings import (
     CONFIG_FILE,
+    DISK_RESERVE_MB,
     KEYS,
+    MEGABYTE,
     Listen,
     StoreSettings,
     check_namespace,
     config_text,
+    disk_reserve_bytes,
     folder,
     load,
     metrics_of,
@@ -42,7 +45,38 @@ def test_what_a_new_store_has_is_in_order(tmp_path: Path) -> None:
 def test_every_setting_that_is_read_is_known(tmp_path: Path) -> None:
     (tmp_path / CONFIG_FILE).write_text("".join(f'{key} = "7"\n' for key in KEYS))
     assert load(tmp_path, {}) == StoreSettings(tmp_path, "7", "7", Listen("7", 7))
-    assert set(KEYS) == {"redis_url", "namespace", "metrics_host", "metrics_port"}
+    assert disk_reserve_bytes(tmp_path, {}) == 7 * MEGABYTE
+    assert set(KEYS) == {"redis_url", "namespace", "metrics_host", "metrics_port", "disk_reserve_mb"}
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "megabytes"),
+    [
+        ("", {}, DISK_RESERVE_MB),
+        ("disk_reserve_mb = 0", {}, 0),
+        ("disk_reserve_mb = 512 # for a long night", {}, 512),
+        ("# disk_reserve_mb = 512", {}, DISK_RESERVE_MB),
+        ("[other]\ndisk_reserve_mb = 512", {}, DISK_RESERVE_MB),
+        ("disk_reserve_mb = 512", {"INVCTL_DISK_RESERVE_MB": "3"}, 3),
+        # A clerk can do nothing about the file: `status` tells of it.
+        ("disk_reserve_mb = -1", {}, DISK_RESERVE_MB),
+        ("disk_reserve_mb = 1.5", {}, DISK_RESERVE_MB),
+        ("disk_reserve_mb = ", {}, DISK_RESERVE_MB),
+    ],
+)
+def test_how_much_of_the_disk_is_kept(tmp_path: Path, text: str, environ: dict[str, str], megabytes: int) -> None:
+    (tmp_path / CONFIG_FILE).write_text(text)
+    assert disk_reserve_bytes(tmp_path, environ) == megabytes * MEGABYTE
+    assert disk_reserve_bytes(tmp_path / "nowhere", environ) == (3 if environ else DISK_RESERVE_MB) * MEGABYTE
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "some", "1000001", "\u0664"])
+def test_what_is_not_a_size_is_said(tmp_path: Path, value: str) -> None:
+    with pytest.raises(InvalidValueError, match="is not a disk_reserve_mb") as caught:
+        disk_reserve_bytes(tmp_path, {"INVCTL_DISK_RESERVE_MB": value})
+    assert caught.value.hint
+    (tmp_path / CONFIG_FILE).write_text(f'disk_reserve_mb = "{value}"')
+    assert oddities(tmp_path) == [caught.value.message]
 
 
 @pytest.mark.metrics
