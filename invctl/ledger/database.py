@@ -22,7 +22,7 @@ _BUSY_PAUSE_MAX_S = 0.025
 # Older ones may corrupt a WAL file that several processes write and checkpoint (the WAL-reset bug, fixed in 3.51.3).
 _SQLITE_LEAST = 3_051_003
 _LOOK_AT_MODES = "look at the modes of its file and folder"
-_SAID: dict[type, tuple[str, str]] = {
+_SAID: dict[type[BaseException], tuple[str, str]] = {
     apsw.CantOpenError: (
         "the ledger at {path} cannot be opened: {error}",
         f"{_LOOK_AT_MODES}, and at how many files may be open (ulimit -n)",
@@ -40,7 +40,7 @@ _SAID: dict[type, tuple[str, str]] = {
         "look at the disk; what was not confirmed was not written",
     ),
 }
-_REFUSALS = tuple(_SAID)
+_REFUSALS: tuple[type[BaseException], ...] = tuple(_SAID)
 
 
 class Patience:
