@@ -52,6 +52,7 @@ class Leases:
         log: FilteringBoundLogger,
         predecessor: str = "",
         ttl_s: float = LEASE_TTL_S,
+        on_lost: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Begin with no lease.
 
@@ -65,6 +66,7 @@ class Leases:
             log: told of leases that come and go.
             predecessor: the owner of a process that is known to be dead: its leases are ended.
             ttl_s: for how long a lease is asked; it is renewed at a third of that.
+            on_lost: told why each time a lease ends while it is held: `ended`, `denied`, `fence` or `minting`.
 
         """
         self._locks = locks
@@ -75,6 +77,7 @@ class Leases:
         self._log = log
         self._predecessor = predecessor
         self._ttl_s = ttl_s
+        self._on_lost = on_lost
         self._renew_due_s = clock.monotonic_s()
         self._held: dict[int, Lease] = {}
         self._leaving: dict[int, Lease] = {}
@@ -86,9 +89,10 @@ class Leases:
         self._busy: set[int] = set()
 
     def fences(self) -> dict[int, str]:
-        """Return the shards that are ours to serve now, each with its fence."""
+        """Return the shards that are ours to serve now, each with its fence. Any thread may ask."""
         now_s = self._clock.monotonic_s()
-        return {shard: lease.fence for shard, lease in self._held.items() if now_s < lease.ends_s}
+        # A copy cannot change while it is walked through.
+        return {shard: lease.fence for shard, lease in self._held.copy().items() if now_s < lease.ends_s}
 
     def holds(self, shard: int, fence: str) -> bool:
         """Tell whether a shard is ours to serve now, still under this fence."""
@@ -145,6 +149,7 @@ class Leases:
             del self._held[shard]
             self._to_release.add(shard)
             self._log.warning("lease.lost", shard=shard, reason="another central has minted a fence")
+            self._on_lost("fence")
 
     async def release_all(self) -> None:
         """End all our leases: the process stops. Raises UnreachableError; then they end by their time."""
@@ -183,6 +188,7 @@ class Leases:
         ended = [shard for shard, lease in self._held.items() if now_s >= lease.ends_s]
         for shard in ended:
             self._drop(shard, "lease.ended", "it was not renewed in time")
+            self._on_lost("ended")
         return len(ended)
 
     async def _renew(self, holders: dict[int, str | None]) -> int:
@@ -206,6 +212,7 @@ class Leases:
                 self._held[shard] = Lease(lease.fence, sent_s + self._ttl_s)
             else:
                 self._drop(shard, "lease.lost", "it is no longer ours")
+                self._on_lost("denied")
                 lost += 1
         if is_due:
             self._renew_due_s = due_s + self._ttl_s / 3
@@ -259,6 +266,7 @@ class Leases:
         sent_s = self._clock.monotonic_s()
         if not await self._locks.renew(name, self._owner, self._ttl_s):
             self._log.warning("lease.lost", shard=shard, reason="it ended while the fence was minted")
+            self._on_lost("minting")
             return 0
         self._held[shard] = Lease(fence, sent_s + self._ttl_s)
         if above_share:

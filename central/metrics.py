@@ -13,7 +13,7 @@ from invctl.runtime.watch import SECONDS, gauges
 
 if TYPE_CHECKING:
     from collections import Counter as Counts
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client import CollectorRegistry
 
@@ -46,12 +46,22 @@ ODD = (
 )
 
 
-class Work(NamedTuple):
-    """What a central has done so far, and what it holds now: the shards, with the last position of each."""
+LOST = ("ended", "denied", "fence", "minting")
+"""Why a lease is lost: not renewed in time; another has it; another minted a fence; it ended while we minted one."""
 
-    counts: Counts[str]
-    positions: Mapping[int, int]
-    centrals: int
+
+class Sight(NamedTuple):
+    """What a central holds and sees at this moment: asked when somebody looks, on another thread.
+
+    What was noted before may be long ago: whoever is cut off from the database notes nothing.
+    """
+
+    held: Callable[[], Collection[int]] = tuple
+    """The shards that are ours to serve."""
+    living: Callable[[], int] = int
+    """How many centrals live; 0 while this one is not seen itself."""
+    shards: int = 0
+    """How many there are in all."""
 
 
 class OfficeCollector(Collector):
@@ -60,7 +70,9 @@ class OfficeCollector(Collector):
     def __init__(self, clock: Clock) -> None:
         """Begin with nothing done, by the clock's monotonic time."""
         self._clock = clock
-        self._work: Work | None = None
+        self._sight = Sight()
+        self._counts: Counts[str] | None = None
+        self._positions: Mapping[int, int] = {}
         self._stores: tuple[Sequence[StoreRow], float] = ((), 0.0)
         self._applying = Histogram(
             "invcentral_apply_seconds",
@@ -80,15 +92,26 @@ class OfficeCollector(Collector):
         for call in ("acquire", "renew", "release", "holders"):
             for outcome in ("granted", "denied", "failed"):
                 self._leases.labels(call, outcome)
+        self._lost = Counter("invcentral_leases_lost", "Leases that ended while held.", ["reason"], registry=None)
+        for reason in LOST:
+            self._lost.labels(reason)
 
     def register(self, registry: CollectorRegistry) -> None:
         """Be shown in a registry."""
-        for each in (self, self._applying, self._arriving, self._leases):
+        for each in (self, self._applying, self._arriving, self._leases, self._lost):
             registry.register(each)
 
     def asked(self, call: str, outcome: str) -> None:
         """Count a call for a lease. See `invctl.locks.middleware`."""
         self._leases.labels(call, outcome).inc()
+
+    def lost(self, reason: str) -> None:
+        """Count a lease that ended while it was held, by one of the reasons of `LOST`."""
+        self._lost.labels(reason).inc()
+
+    def sees(self, sight: Sight) -> None:
+        """Let `sight` say what is held and seen, at each scrape."""
+        self._sight = sight
 
     def applied(self, seconds: float) -> None:
         """Count a transaction."""
@@ -99,42 +122,54 @@ class OfficeCollector(Collector):
         for each in seconds:
             self._arriving.observe(max(each, 0.0))
 
-    def note_work(self, work: Work) -> None:
+    def note_work(self, counts: Counts[str]) -> None:
         """Take what was done so far."""
-        self._work = work
+        self._counts = counts
 
-    def note_stores(self, stores: Sequence[StoreRow]) -> None:
-        """Take how far it is with the stores of its shards, as of now."""
+    def note_stores(self, stores: Sequence[StoreRow], positions: Mapping[int, int]) -> None:
+        """Take how far it is with the stores, and the last position of each shard, as of now."""
+        self._positions = positions
         self._stores = stores, self._clock.monotonic_s()
 
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
-        if self._work is not None:
-            yield from _of_work(self._work)
-        yield from _of_stores(*self._stores, self._clock.monotonic_s())
+        if self._counts is not None:
+            yield from _of_work(self._counts)
+        held = set(self._sight.held())
+        yield from _of_sight(self._sight, held)
+        named = ((str(shard), float(each)) for shard, each in sorted(self._positions.items()) if shard in held)
+        yield gauges(
+            "invcentral_shard_position", "Last position in the stream of a shard that is held.", "shard", named
+        )
+        stores, noted_s = self._stores
+        mine = [store for store in stores if store.shard in held]
+        yield from _of_stores(mine, noted_s, self._clock.monotonic_s())
 
 
-def _of_work(work: Work) -> Iterator[Metric]:
+def _of_work(counts: Counts[str]) -> Iterator[Metric]:
     for count, (name, text) in DONE.items():
         done = CounterMetricFamily(f"invcentral_{name}", text)
-        done.add_metric([], work.counts[count])
+        done.add_metric([], counts[count])
         yield done
     frames = CounterMetricFamily("invcentral_frames", "Frames from stores, by kind.", labels=["kind"])
     for kind in FRAMES:
-        frames.add_metric([kind], work.counts[f"{kind}_frames"])
+        frames.add_metric([kind], counts[f"{kind}_frames"])
     yield frames
     odd = CounterMetricFamily("invcentral_odd_frames", "Frames that were odd, by what they were.", labels=["outcome"])
     for outcome in ODD:
-        odd.add_metric([outcome], work.counts[outcome])
+        odd.add_metric([outcome], counts[outcome])
     yield odd
-    held = GaugeMetricFamily("invcentral_shards_held", "Shards that this central serves; a standby has none.")
-    held.add_metric([], len(work.positions))
-    yield held
-    living = GaugeMetricFamily("invcentral_centrals", "Centrals that live, as this one sees them.")
-    living.add_metric([], work.centrals)
-    yield living
-    named = ((str(shard), float(position)) for shard, position in sorted(work.positions.items()))
-    yield gauges("invcentral_shard_position", "Last position in the stream of a shard that is held.", "shard", named)
+
+
+def _of_sight(sight: Sight, held: Collection[int]) -> Iterator[Metric]:
+    for name, text, value in (
+        ("shards", "Shards that there are, whoever serves them.", sight.shards),
+        ("shards_held", "Shards that this central serves; a standby has none.", len(held)),
+        ("centrals", "Centrals that live, as this one sees them; 0 where it is not seen itself.", sight.living()),
+    ):
+        gauge = GaugeMetricFamily(f"invcentral_{name}", text)
+        gauge.add_metric([], value)
+        yield gauge
 
 
 def _of_stores(stores: Sequence[StoreRow], noted_s: float, now_s: float) -> Iterator[Metric]:

@@ -73,8 +73,11 @@ class Presence:
 
     @property
     def living(self) -> int:
-        """How many centrals were living when that was last looked at, ourselves included."""
-        return len(self._living)
+        """How many centrals were living when that was last looked at, ourselves included. Any thread may ask.
+
+        0 while we are not known to be living: then nothing is known of the others, either.
+        """
+        return len(self._living) if self._clock.monotonic_s() < self._ends_s else 0
 
     def share(self) -> int | None:
         """Return how many shards we may hold, None while we are not known to be living.

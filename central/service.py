@@ -14,7 +14,7 @@ from central.database import describe, reading
 from central.fence import FenceLostError, take_over
 from central.latency import Latencies
 from central.leases import LEASE_TTL_S, Leases
-from central.metrics import Work
+from central.metrics import Sight
 from central.presence import Presence
 from central.reads import list_stores
 from central.shard_server import ShardServer
@@ -118,6 +118,7 @@ class Service:
             log=log,
             predecessor=predecessor,
             ttl_s=lease_ttl_s,
+            on_lost=watching.meter.lost,
         )
         self._presence = Presence(
             engine,
@@ -131,6 +132,7 @@ class Service:
             log=log,
             predecessor=predecessor,
         )
+        watching.sees(Sight(self._leases.fences, lambda: self._presence.living, shards))
         self._refusal: RefusedError | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -202,7 +204,6 @@ class Service:
                 if fences.get(shard) != fence:
                     subscriber.stop()
                     del self._subscribers[shard]
-            self._watching.holds(list(fences))
             for shard in fences.keys() - self._subscribers.keys():
                 subscriber = self._subscriber(shard, fences[shard])
                 self._subscribers[shard] = fences[shard], subscriber
@@ -255,16 +256,14 @@ class Service:
 
         Each central shows its own stores, so that no store is shown twice.
         """
+        self._watching.meter.note_work(self._counts())
         try:
             stores, positions = await asyncio.to_thread(self._read_stores)
         except InventoryError as error:
             self._watching.answered("database", error)
             raise
         self._watching.answered("database")
-        held = self._subscribers.keys()
-        self._watching.meter.note_stores([store for store in stores if store.shard in held])
-        mine = {shard: position for shard, position in positions.items() if shard in held}
-        self._watching.meter.note_work(Work(self._counts(), mine, self._presence.living))
+        self._watching.meter.note_stores(stores, positions)
         return len(stores)
 
     def _read_stores(self) -> tuple[list[StoreRow], dict[int, int]]:

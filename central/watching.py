@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from central.metrics import OfficeCollector
+from central.metrics import OfficeCollector, Sight
 from invctl.runtime.health import Health
 
 if TYPE_CHECKING:
@@ -34,20 +34,25 @@ class Watching:
         self._clock = clock
         self._why: dict[str, str | None] = {"leases": UNASKED, "database": UNASKED}
         self._answered_s = dict.fromkeys(self._why, clock.monotonic_s())
-        self._shards: list[int] = []
+        self._sight = Sight()
         self._why_no_bus: Callable[[], str | None] = lambda: UNASKED
         self._url: Callable[[], str | None] = lambda: None
         self.health.add_check("leases", lambda: self._why_not("leases"))
         self.health.add_check("database", lambda: self._why_not("database"))
-        self.health.add_check("bus", lambda: self._why_no_bus() if self._shards else None)
+        self.health.add_check("bus", lambda: self._why_no_bus() if self._sight.held() else None)
         for breaker in self._breakers:
             self.health.add_check(f"{breaker.name}_breaker", breaker.why_not)
-        self.health.add_fact("role", lambda: "serving" if self._shards else "standby")
-        self.health.add_fact("shards", lambda: self._shards)
+        self.health.add_fact("role", lambda: "serving" if self._sight.held() else "standby")
+        self.health.add_fact("shards", lambda: sorted(self._sight.held()))
 
     def hears_by(self, why_not: Callable[[], str | None]) -> None:
         """Let `why_not` say why no subscription stands; None where one does."""
         self._why_no_bus = why_not
+
+    def sees(self, sight: Sight) -> None:
+        """Let `sight` say which shards are held, and how many centrals live."""
+        self._sight = sight
+        self.meter.sees(sight)
 
     def serves_at(self, url: Callable[[], str | None]) -> None:
         """Let `url` say where this process can be watched; None while it cannot."""
@@ -62,10 +67,6 @@ class Watching:
         """Note that `leases` or `database` were asked, and answered, or failed with `error`."""
         self._why[what] = None if error is None else error.message
         self._answered_s[what] = self._clock.monotonic_s()
-
-    def holds(self, shards: Sequence[int]) -> None:
-        """Note which shards are served."""
-        self._shards = sorted(shards)
 
     def _why_not(self, what: str) -> str | None:
         silent_s = self._clock.monotonic_s() - self._answered_s[what]

@@ -23,6 +23,7 @@ from scripts.chain.catalogue import catalogue
 from scripts.chain.folder import ChainFolder
 from scripts.chain.proof import prove
 from scripts.seed import seed_store
+from tests import watching
 from tests.e2e.head_office import Office, Process, eventually
 from tests.servers import postgres_url_of_a_server, schema_of_its_own, shared_broker
 
@@ -257,9 +258,15 @@ def test_one_that_is_stopped_inside_a_transaction_past_its_lease_commits_nothing
             # Also the shard whose row the stopped one had locked: the server cut it off.
             eventually(lambda: chain.shards_of(other) == list(range(SHARDS)), other.err)
         eventually(lambda: "lease.ended" in paused.actions(), paused.err)
+        assert scrape(paused)['invcentral_leases_lost_total{reason="ended"}'] >= 1
         chain.until_served(4, 4)
     chain.drain(daemon)
     assert paused.alive()
+
+
+def scrape(central: Process) -> dict[str, float]:
+    [url] = [line["url"] for line in central.told() if line["action"] == "watch.serving"]
+    return watching.scrape(url)
 
 
 @contextmanager
@@ -298,6 +305,10 @@ def test_one_that_reaches_the_broker_alone_leaves_its_shards_to_the_other_and_co
         with Trade(chain.stores):
             let_in(False)
             eventually(lambda: chain.shards_of(whole) == list(range(SHARDS)), half.err)
+            shown = scrape(half)
+            assert (shown["invcentral_shards_held"], shown["invcentral_centrals"], shown["invctl_ready"]) == (0, 0, 0)
+            assert not any(name.startswith("invcentral_store_") for name in shown)
+            assert scrape(whole)["invcentral_shards_held"] == SHARDS
             let_in(True)
             eventually(lambda: len(chain.shards_of(whole)) == len(chain.shards_of(half)) == SHARDS // 2, half.err)
         chain.drain(daemon)

@@ -84,6 +84,8 @@ async def test_one_that_is_not_seen_for_a_lease_s_time_is_not_counted_until_it_i
     clock.advance(LEASE_TTL_S / 2)
     await second.tick([])
     assert (first.share(), second.share()) == (None, SHARDS)
+    # Who is not seen sees nobody: what it knew is no longer so.
+    assert (first.living, second.living) == (0, 1)
     await first.tick([])
     await second.tick([])
     assert (first.share(), second.share()) == (SHARDS // 2, SHARDS // 2)

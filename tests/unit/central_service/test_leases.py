@@ -32,6 +32,7 @@ class Office:
         self.minting_takes_s = 0.0
         self.minting_fails = False
         self.locked_rows: set[int] = set()
+        self.lost: list[str] = []
 
     async def mint(self, shard: int) -> str:
         if self.minting_fails:
@@ -54,6 +55,7 @@ class Office:
                 clock=self.clock,
                 log=structlog.get_logger(),
                 predecessor=predecessor,
+                on_lost=self.lost.append,
             ),
             locks,
         )
@@ -113,6 +115,7 @@ async def test_the_end_of_a_lease_is_said_also_where_nobody_can_be_asked() -> No
     with capture_logs() as lines, pytest.raises(UnreachableError):
         await leases.tick(ALL)
     assert [line["event"] for line in lines] == ["lease.ended"]
+    assert office.lost == ["ended"]
 
 
 async def test_a_renewal_that_gets_no_answer_is_tried_again_while_the_lease_lasts() -> None:
@@ -140,6 +143,7 @@ async def test_a_lease_that_the_locks_forgot_is_taken_back_under_the_same_fence(
     assert await leases.tick(ALL) == 0
     assert leases.fences() == office.row == fences
     assert office.leases.owner(NAME) == "a"
+    assert office.lost == []
 
 
 async def test_a_lease_that_another_took_meanwhile_ends_the_work_at_once() -> None:
@@ -154,6 +158,7 @@ async def test_a_lease_that_another_took_meanwhile_ends_the_work_at_once() -> No
     assert not leases.holds(0, old)
     assert leases.fences() == {}
     assert other.holds(0, office.row[0])
+    assert office.lost == ["denied"]
 
 
 async def test_a_holder_that_was_paused_past_its_end_finds_that_another_took_over() -> None:
@@ -178,6 +183,7 @@ async def test_a_lease_that_ended_while_its_fence_was_minted_is_no_lease() -> No
         assert await slow.tick(ALL) == 0
     assert slow.fences() == {}
     assert [line["event"] for line in lines] == ["lease.lost"]
+    assert office.lost == ["minting"]
 
 
 async def test_who_cannot_mint_a_fence_leaves_the_lease_to_others() -> None:
@@ -196,6 +202,7 @@ async def test_a_lost_fence_gives_the_lease_back_and_others_go_first() -> None:
     leases, _ = office.central("a")
     await leases.tick(ALL)
     leases.fence_lost(0, office.row[0])
+    assert office.lost == ["fence"]
     assert leases.fences() == {}
     await leases.tick(ALL)
     assert office.leases.owner(NAME) is None

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from central.freshness import Freshness
-from central.metrics import OfficeCollector, Work
+from central.metrics import OfficeCollector, Sight
 from central.tables import ADMITTED
 from central.views import StoreRow
 from central.watching import ANSWERED_WITHIN_S, Watching
@@ -46,8 +46,11 @@ def test_stores_are_shown_once_they_are_admitted_and_their_ages_grow_by_themselv
     clock, registry = ManualClock(), CollectorRegistry()
     meter = OfficeCollector(clock)
     meter.register(registry)
-    meter.note_stores([store_row(), store_row("midtown", age_s=None), store_row("harlem", status="pending")])
-    meter.note_work(Work(Counter(events=4, gap=2, hello_frames=9), {1: 40, 3: 7}, 2))
+    stores = [store_row(), store_row("midtown", age_s=None), store_row("harlem", status="pending")]
+    meter.note_stores([*stores, store_row("bronx")._replace(shard=5)], {0: 40, 3: 7, 5: 9})
+    meter.note_work(Counter(events=4, gap=2, hello_frames=9))
+    meter.sees(Sight(lambda: [0, 3], lambda: 2, 8))
+    meter.lost("ended")
     meter.applied(0.003)
     meter.arrived([0.004, -1.0])
     clock.advance(10.0)
@@ -67,7 +70,10 @@ def test_stores_are_shown_once_they_are_admitted_and_their_ages_grow_by_themselv
         'invcentral_odd_frames_total{outcome="gap"}': 2,
         'invcentral_odd_frames_total{outcome="damaged"}': 0,
         'invcentral_frames_total{kind="hello"}': 9,
+        "invcentral_shards": 8,
         "invcentral_shards_held": 2,
+        'invcentral_leases_lost_total{reason="ended"}': 1,
+        'invcentral_leases_lost_total{reason="fence"}': 0,
         'invcentral_shard_position{shard="3"}': 7,
         "invcentral_centrals": 2,
         "invcentral_apply_seconds_count": 1,
@@ -76,7 +82,27 @@ def test_stores_are_shown_once_they_are_admitted_and_their_ages_grow_by_themselv
     }
     assert {name: shown[name] for name in expected} == expected
     assert 'invcentral_store_fresh_age_seconds{store="midtown"}' not in shown
-    assert not any("harlem" in name for name in shown)
+    # Neither one that waits, nor what another central holds: that one shows it.
+    assert not any("harlem" in name or "bronx" in name or 'shard="5"' in name for name in shown)
+
+
+@pytest.mark.fault_tolerance
+def test_what_is_held_no_more_is_not_shown_although_nothing_new_was_noted() -> None:
+    """As where the database is away: then nothing can be read of it."""
+    registry, held, living = CollectorRegistry(), [0, 3], [1, 2]
+    watching = Watching(ManualClock(), [])
+    watching.meter.register(registry)
+    watching.sees(Sight(lambda: held, lambda: len(living), 8))
+    watching.meter.note_stores([store_row()], {0: 40})
+    watching.meter.note_work(Counter(events=4))
+    assert parse(generate_latest(registry))['invcentral_store_applied_seq{store="downtown"}'] == 7
+    held.clear()
+    living.clear()
+    shown = parse(generate_latest(registry))
+    assert (shown["invcentral_shards_held"], shown["invcentral_centrals"], shown["invcentral_shards"]) == (0, 0, 8)
+    assert shown["invcentral_applied_events_total"] == 4
+    assert not any(name.startswith(("invcentral_store_", "invcentral_shard_position")) for name in shown)
+    assert watching.health.readiness()[1]["shards"] == []
 
 
 class TestReadiness:
@@ -87,7 +113,7 @@ class TestReadiness:
         watching.answered("leases")
         watching.answered("database")
         assert watching.health.readiness() == (True, {"ready": True, "reasons": {}, "role": "standby", "shards": []})
-        watching.holds([3, 1])
+        watching.sees(Sight(lambda: [3, 1]))
         told = watching.health.readiness()[1]
         assert (told["reasons"], told["role"], told["shards"]) == (
             {"bus": "no subscription stands"},

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 import structlog
 
-from central.metrics import OfficeCollector, Work
+from central.metrics import OfficeCollector, Sight
 from daemon.metrics import StoreCollector, StoreMeasure
 from invctl.clock import ManualClock
 from invctl.runtime.breaker import Breaker
@@ -32,8 +32,9 @@ def test_the_list_of_metrics_is_what_the_daemons_show() -> None:
     registry.register(BusMeter())
     stores, office = StoreCollector(clock), OfficeCollector(clock)
     stores.note([StoreMeasure("downtown", 2, 1, Link.UP, 0.0, 0.0, 0, 0)])
-    office.note_work(Work(Counter(), {0: 1}, 1))
-    office.note_stores([store_row()])
+    office.note_work(Counter())
+    office.note_stores([store_row()], {0: 1})
+    office.sees(Sight(lambda: [0], lambda: 1, 1))
     registry.register(stores)
     office.register(registry)
     shown = {}
