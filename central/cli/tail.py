@@ -53,6 +53,16 @@ class Ago(int):
     """A number of seconds before now."""
 
 
+class Bare(dict[int, int]):
+    """A position that was given without its shard: it says where to begin only where there is one shard, or at 0."""
+
+
+def parse_start(text: str) -> Positions:
+    """Read positions, which are Bare where no shard is named. Raises InvalidValueError."""
+    positions = parse_positions(text)
+    return positions if ":" in text else Bare(positions)
+
+
 def parse_since(text: str) -> int:
     """Read an instant (RFC 3339), or how long ago it is: `10m`. In microseconds, or Ago.
 
@@ -85,7 +95,7 @@ def tail(
     ctx: Context,
     start: Annotated[
         dict[int, int] | None,
-        Option("--from", click_type=Parsed("POS", parse_positions), help="After this position; 0 is the beginning."),
+        Option("--from", click_type=Parsed("POS", parse_start), help="After this position; 0 is the start."),
     ] = None,
     since: Annotated[
         int | None,
@@ -112,14 +122,17 @@ def tail(
     """Follow what head office commits, live: a line an event, or, where nobody watches, NDJSON.
 
     Begins with what comes now, unless told otherwise; without following, with the first event. Every event has a
-    position: a reader that was cut off goes on with --from the last one that it saw, and misses nothing. (Where there
-    are several shards, with its `resume`.)
+    position: a reader that was cut off goes on with --from the last one that it saw, and misses nothing.
+
+    Where there are several shards, a position is SHARD:POSITION, and where to go on is said for each of them: by a
+    record's `resume`, and by this command when Ctrl-C ends it. A shard that --from does not name begins at its start.
 
     For example:
 
         invcentral tail --store downtown --type reservation
         invcentral tail --since 10m --no-follow -o csv
         invcentral tail --from 1234 -o ndjson
+        invcentral tail --from 0:1234,1:88
     """
     if start is not None and since is not None:
         raise InvalidValueError("--from and --since contradict each other", hint="give one of them")
@@ -138,7 +151,7 @@ def tail(
         width = line_width(out)
         try:
             for event in found:
-                emit(_record(event, follower.after), cut(_line(event, follower.after, when), width))
+                emit(_record(event, follower.after), cut(_line(event, len(follower.after), when), width))
         except KeyboardInterrupt:
             if out.fmt == "table":
                 out.talk(f"\ngo on with: {_again(follower.after, filters)}")
@@ -184,11 +197,23 @@ def _tell_what_is_unknown(engine: Engine, filters: Filters, out: Output) -> None
 
 
 def _check(start: Positions, latest: Positions) -> None:
-    """Refuse positions that are not there yet: they are mistyped, or another database's."""
+    """Refuse positions that are not there yet: they are mistyped, or another database's.
+
+    One without its shard means nothing where there are several.
+    """
+    if isinstance(start, Bare) and len(latest) > 1 and start[0] > 0:
+        raise InvalidValueError(
+            f"there are {len(latest)} shards, and {start[0]} does not say of which it is a position",
+            hint=f"give the `resume` of the last record, as it is; 1:{start[0]} is a position of shard 1 alone",
+        )
     for shard, position in start.items():
-        if position > latest.get(shard, -1):
+        if shard not in latest:
+            raise NotFoundError(f"there is no shard {shard}", hint=f"they are numbered 0 to {len(latest) - 1}")
+        if position > latest[shard]:
+            named = f"{shard}:{position}" if len(latest) > 1 else str(position)
+            of = f" of shard {shard}" if len(latest) > 1 else ""
             raise NotFoundError(
-                f"there is no position {format_positions({shard: position})}: the last is {format_positions(latest)}",
+                f"there is no position {named}: the last{of} is {latest[shard]}",
                 hint="after a restored or new database, begin with --from 0",
             )
 
@@ -206,12 +231,14 @@ def _record(event: TailEvent, after: Positions) -> dict[str, Any]:
     return {column.key: shown[column.key] for column in COLUMNS if column.key in shown}
 
 
-def _line(event: TailEvent, after: Positions, when: LocalTime) -> list[Part]:
+def _line(event: TailEvent, shards: int, when: LocalTime) -> list[Part]:
     told = words.tell(event)
+    # Where to go on in every shard is told at the end: of many shards it would fill the screen.
+    position = str(event.position) if shards == 1 else f"{event.shard}:{event.position}"
     style = STORE_STYLES[crc32(event.store.encode()) % len(STORE_STYLES)]
     time = when.millisecond(event.applied_us if event.time_us is None else event.time_us)
     parts: list[Part] = [
-        (f"{format_positions(after):>7}", "dim"),
+        (f"{position:>7}", "dim"),
         f"  {time}  ",
         (f"{event.store:<12}", style),
         "  ",

@@ -46,6 +46,10 @@ class Process:
         whole, _, _ = self._out.read_text().rpartition("\n")
         return [json.loads(line) for line in whole.splitlines()]
 
+    def text(self) -> str:
+        """What was written to stdout."""
+        return self._out.read_text()
+
     def err(self) -> str:
         return self._err.read_text()
 

@@ -196,6 +196,13 @@ def test_two_share_evenly_a_third_joins_and_what_a_killed_one_held_is_served_aga
     for shard in range(SHARDS):
         positions = [line["position"] for line in tail.lines() if line["shard"] == shard]
         assert positions == list(range(1, len(positions) + 1))
+    # On a screen each line has its own position alone; where to go on in every shard is in `resume`.
+    latest = tail.lines()[-1]
+    assert latest["resume"].count(":") == SHARDS
+    told = chain.offices["b"].start("tail", "--no-follow", "-o", "table")
+    assert told.end() == 0
+    shown = sorted(line.split()[0] for line in told.text().splitlines())
+    assert shown == sorted(f"{line['shard']}:{line['position']}" for line in tail.lines())
 
 
 def test_what_an_orderly_stop_or_a_newcomer_moves_waits_for_no_lease(chain: Chain) -> None:

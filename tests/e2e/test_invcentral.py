@@ -135,6 +135,15 @@ class TestSettingUp:
             assert (again["shards"], again["created"]) == (8, False)
             status = unfounded("status", "-o", "json").json
             assert [shard["shard"] for shard in status["shards"]] == list(range(8))
+            # A position without its shard would pass over nothing in the others.
+            for start, code, told in [
+                ("13", 2, "there are 8 shards, and 13 does not say of which it is a position"),
+                ("1:13", 3, "there is no position 1:13: the last of shard 1 is 0"),
+                ("8:1", 3, "there is no shard 8"),
+            ]:
+                refused = unfounded("tail", "--no-follow", "--from", start, "-o", "json")
+                assert (refused.code, refused.error["message"]) == (code, told)
+            assert unfounded("tail", "--no-follow", "--from", "0").code == 0
             # Another central's home names the database alone.
             elsewhere = unfounded("init", "--home", str(tmp_path / "b"), "--database-url", url, "-o", "json").json
             assert elsewhere["shards"] == 8
