@@ -145,6 +145,7 @@ class Service:
             pid=os.getpid(),
             holder=self._owner,
             broker=self._bus.name,
+            namespace=self._namespace,
             database=describe(self._engine),
             shards=self._shards,
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from central.metrics import OfficeCollector, Sight
 from invctl.runtime.health import Health
+from invctl.runtime.watch import Where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ class Watching:
         self._answered_s = dict.fromkeys(self._why, clock.monotonic_s())
         self._sight = Sight()
         self._why_no_bus: Callable[[], str | None] = lambda: UNASKED
-        self._url: Callable[[], str | None] = lambda: None
+        self._where: Callable[[], Where] = Where
         self.health.add_check("leases", lambda: self._why_not("leases"))
         self.health.add_check("database", lambda: self._why_not("database"))
         self.health.add_check("bus", lambda: self._why_no_bus() if self._sight.held() else None)
@@ -54,14 +55,14 @@ class Watching:
         self._sight = sight
         self.meter.sees(sight)
 
-    def serves_at(self, url: Callable[[], str | None]) -> None:
-        """Let `url` say where this process can be watched; None while it cannot."""
-        self._url = url
+    def serves_at(self, where: Callable[[], Where]) -> None:
+        """Let `where` say where this process can be watched, or why it cannot."""
+        self._where = where
 
     @property
     def url(self) -> str | None:
         """Where this process can be watched; None where it cannot."""
-        return self._url()
+        return self._where().url
 
     def answered(self, what: str, error: InventoryError | None = None) -> None:
         """Note that `leases` or `database` were asked, and answered, or failed with `error`."""
@@ -74,8 +75,10 @@ class Watching:
 
     def told(self) -> dict[str, Any]:
         """Return what `status` shows of it."""
+        where = self._where()
         return {
-            "metrics": self.url,
+            "metrics": where.url,
+            "metrics_trouble": where.why_not,
             "ready": self.health.readiness()[0],
             "breakers": {breaker.name: breaker.status().as_dict() for breaker in self._breakers},
         }

@@ -93,8 +93,8 @@ def run_stores(
             finally:
                 await bus.close()
 
-        with watched(shared.metrics, registry, service.health, log=log) as url:
-            service.watched_at(url)
+        with watched(shared.metrics, registry, service.health, log=log) as where:
+            service.watched_at(where)
             code = run_until_signal(serve, log=log, on_stop=service.hurry)
     finally:
         service.release()

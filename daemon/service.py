@@ -16,7 +16,8 @@ from invctl.clock import format_time
 from invctl.errors import InventoryError, RefusedError, UnreachableError
 from invctl.runtime.health import Health
 from invctl.runtime.jobs import Jobs
-from invctl.runtime.status import write_status
+from invctl.runtime.status import touch_status, write_status
+from invctl.runtime.watch import Where
 from invctl.sync import channels
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Service:
         self._breaker = breaker
         breaker.on_change(self._write_status)
         self._said: dict[str, Any] | None = {}
-        self._watched_at: Callable[[], str | None] = lambda: None
+        self._watched_at: Callable[[], Where] = Where
         self.meter = StoreCollector(clock)
         self.health = Health(clock)
         self.health.add_check("bus", self._why_no_bus)
@@ -96,9 +97,9 @@ class Service:
         for courier in self._couriers.values():
             courier.hurry()
 
-    def watched_at(self, url: Callable[[], str | None]) -> None:
-        """Let `url` say where this process can be watched, for `status`; None while it cannot."""
-        self._watched_at = url
+    def watched_at(self, where: Callable[[], Where]) -> None:
+        """Let `where` say where this process can be watched, or why it cannot, for `status`."""
+        self._watched_at = where
 
     def bus_lost(self, error: UnreachableError) -> None:
         """Note that the bus cannot be reached, and why: logged once, until it is back."""
@@ -122,7 +123,13 @@ class Service:
             if not self._couriers:
                 raise next(iter(self._left_out.values()))
             self._write_status()
-            self._log.info("daemon.started", stores=len(self._couriers), broker=bus.name, pid=os.getpid())
+            self._log.info(
+                "daemon.started",
+                stores=len(self._couriers),
+                broker=bus.name,
+                namespace=self._namespace,
+                pid=os.getpid(),
+            )
             self._schedule(jobs)
             async with asyncio.TaskGroup() as group:
                 self._tasks = [group.create_task(courier.run()) for courier in self._couriers.values()]
@@ -255,19 +262,24 @@ class Service:
             courier.subscribed()
 
     def _write_status(self) -> None:
+        where = self._watched_at()
         status = {
             "pid": os.getpid(),
             "since": self._since,
             "broker": self._bus_name,
+            "namespace": self._namespace,
             "connection": self._connection,
             "why": self._why,
             "hint": self._hint,
             "breaker": self._breaker.status().as_dict(),
-            "metrics": self._watched_at(),
+            "metrics": where.url,
+            "metrics_trouble": where.why_not,
             "stores": sorted(self._couriers),
             "not_served": self._troubles(),
         }
         if status == self._said:
+            for home in self._homes.copy():
+                touch_status(home.status_path)
             return
         try:
             for home in self._homes:

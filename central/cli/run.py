@@ -131,7 +131,7 @@ def run(
                 await bus.close()
                 await locks.close()
 
-        with watched(chosen.metrics, registry, watching.health, log=log) as url:
-            watching.serves_at(url)
+        with watched(chosen.metrics, registry, watching.health, log=log) as where:
+            watching.serves_at(where)
             code = run_until_signal(serve, log=log, on_stop=partial(hurry, engine))
     raise Exit(code)

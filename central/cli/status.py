@@ -14,11 +14,12 @@ from central.home import is_held, status_path
 from central.migrations import require_current
 from central.tables import ADMITTED
 from central.views import CentralRow, Status, StoreRow
-from invctl.clock import parse_time
+from invctl.clock import SystemClock, parse_time
 from invctl.console.command import output
 from invctl.console.output import Column
 from invctl.console.style import Part
-from invctl.runtime.status import read_status
+from invctl.errors import BusyError, RefusedError, UnreachableError
+from invctl.runtime.status import read_status, stands_still_s
 
 _PEOPLES = [
     Column("store", style="bold cyan"),
@@ -38,7 +39,8 @@ _OPTIONAL = ("status", "behind", "open_reservations", "suspects", "doubt")
 def status(ctx: Context) -> None:
     """Show whether a central runs, and how far it is with each store.
 
-    `Age` says up to how long ago a store's numbers are proved complete.
+    `Age` says up to how long ago a store's numbers are proved complete. Where the database cannot be read, what is
+    known of the process in this home is shown all the same; the exit code is then 7.
 
     For example:
 
@@ -47,35 +49,54 @@ def status(ctx: Context) -> None:
     folder = home(ctx)
     database_url = settings(ctx).database_url
     process = read_status(status_path(folder)) if is_held(folder) else None
+    if process is not None:
+        process["stands_still_s"] = stands_still_s(status_path(folder))
+    trouble: BusyError | RefusedError | UnreachableError | None = None
+    now: Status | None = None
     with opened(database_url) as engine:
-        require_current(engine)
-        with reading(engine) as connection:
-            now = reads.status(connection)
         database = describe(engine)
+        try:
+            require_current(engine)
+            with reading(engine) as connection:
+                now = reads.status(connection)
+        except (BusyError, RefusedError, UnreachableError) as error:
+            trouble = error
     running = is_held(folder)
-    record = {"home": str(folder), "database": database, "running": running, "process": process, **now.as_dict()}
+    record = {"home": str(folder), "database": database, "running": running, "process": process}
+    if now is not None:
+        record |= now.as_dict()
     out = output(ctx)
     out.result(record, message=_message(record, now), ident="running" if running else "stopped")
-    if out.fmt == "table" and not out.quiet:
+    if trouble is not None:
+        raise trouble
+    if now is not None and out.fmt == "table" and not out.quiet:
         records = [_for_people(row) for row in now.stores]
         out.rows(telling(_PEOPLES, records, _OPTIONAL), records, empty="no store has spoken yet")
 
 
-def _message(record: dict[str, Any], now: Status) -> list[Part]:
-    when = LocalTime(now.now_us)
+def _message(record: dict[str, Any], now: Status | None) -> list[Part]:
+    """Tell all of it; `now` is None where the database cannot be read."""
+    when = LocalTime(now.now_us if now else SystemClock().now_us())
+    others = now is not None and any(each.living for each in now.centrals)
     parts: list[Part] = [
         ("head office", "bold"),
         f"  {record['home']}",
         ("\ndatabase", "bold"),
-        f"     {record['database']}, {words.counted(now.events, 'event')}",
+        f"     {record['database']}, {words.counted(now.events, 'event') if now else 'which cannot be read now'}",
         ("\nprocess", "bold"),
         "      ",
-        *_process(record, now, when),
+        *_process(record, when, others=others),
     ]
+    return parts + _of_database(now, running=record["running"]) if now else parts
+
+
+def _of_database(now: Status, *, running: bool) -> list[Part]:
+    parts: list[Part] = []
     for number, each in enumerate(now.centrals):
         parts += [("\n" + ("" if number else "centrals").ljust(12), "bold"), f" {each.holder} ", *_central(each)]
     unserved = [str(shard.shard) for shard in now.shards if shard.shard not in now.served_by]
-    if unserved and any(each.living for each in now.centrals):
+    # Where no central was ever seen, and none runs here, that is said already.
+    if unserved and (now.centrals or running):
         parts += [("\nattention", "bold yellow"), f"    nobody serves {words.shards(unserved)} now"]
     for row in now.stores:
         for trouble in words.troubles(row, now.now_us):
@@ -101,16 +122,23 @@ def _central(each: CentralRow) -> list[Part]:
     return [("serves", "green"), f" {words.shards(list(map(str, each.shards)))}{seen}"]
 
 
-def _process(record: dict[str, Any], now: Status, when: LocalTime) -> list[Part]:
-    if not record["running"] and any(each.living for each in now.centrals):
+def _process(record: dict[str, Any], when: LocalTime, *, others: bool) -> list[Part]:
+    if not record["running"] and others:
         return [("not here", "bold"), ": no central runs in this home, but others do"]
     if not record["running"]:
         return [("not running", "bold red"), ": what is shown is as it was left; `invcentral run` starts it"]
     process = record["process"]
     if process is None:
         return [("starting", "yellow")]
+    if process["stands_still_s"] is not None:
+        since_us = SystemClock().now_us() - round(process["stands_still_s"] * 1_000_000)
+        return [
+            ("stands still", "bold red"),
+            f" since {when.second(since_us)} {when.zone}, pid {process['pid']}",
+            f": `kill -9 {process['pid']}` ends it, and loses nothing",
+        ]
     parts: list[Part] = [
-        _doing(process),
+        *_doing(process),
         f" since {when.second(parse_time(process['since']))} {when.zone}, pid {process['pid']}",
         ("\nbroker", "bold"),
         f"       {process['broker']} ",
@@ -120,6 +148,8 @@ def _process(record: dict[str, Any], now: Status, when: LocalTime) -> list[Part]
     parts += _pauses(process, when)
     if process["metrics"]:
         parts += [("\nmetrics", "bold"), f"      {process['metrics']}/metrics"]
+    elif process.get("metrics_trouble"):
+        parts += [("\nmetrics", "bold"), "      ", ("none", "yellow"), f": {process['metrics_trouble']}"]
     latency = process["latency_ms"]
     if latency:
         parts += [
@@ -143,12 +173,13 @@ def _pauses(process: dict[str, Any], when: LocalTime) -> list[Part]:
     return parts
 
 
-def _doing(process: dict[str, Any]) -> Part:
+def _doing(process: dict[str, Any]) -> list[Part]:
+    """Say what it does, in words that what it is since when follows: it runs since its start, whatever it does now."""
     if process["shards"]:
-        return ("runs", "bold green")
+        return [("runs", "bold green")]
     if process["share"] == 0:
-        return ("stands by", "bold green")
-    return ("waits for a lease", "bold yellow")
+        return [("stands by", "bold green"), ", runs"]
+    return [("waits for a lease", "bold yellow"), ", runs"]
 
 
 def _for_people(row: StoreRow) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
@@ -51,6 +52,8 @@ class HttpServer:
         self._stop = asyncio.Event()
         self.url: str | None = None
         """Where it serves; None while it cannot, as another process has the port."""
+        self.why_not: str | None = None
+        """Why it does not serve; None where it does, or has not tried yet."""
 
     def start(self) -> None:
         """Begin to serve. Where the port is taken, that is logged, and tried again: nobody's work waits for this."""
@@ -80,6 +83,7 @@ class HttpServer:
         async with server:
             host, port = server.sockets[0].getsockname()[:2]
             self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            self.why_not = None
             self._log.info("watch.serving", url=self.url)
             self._tried.set()
             await self._stop.wait()
@@ -93,6 +97,8 @@ class HttpServer:
                     self._client, self._listen.host, self._listen.port, limit=REQUEST_BYTES_MAX, backlog=CLIENTS_MAX
                 )
             except OSError as error:
+                why = os.strerror(error.errno) if error.errno else str(error)
+                self.why_not = f"port {self._listen.port} of {self._listen.host} cannot be had: {why}"
                 if not told:
                     self._log.warning(
                         "watch.not_served", host=self._listen.host, port=self._listen.port, why=str(error)

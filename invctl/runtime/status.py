@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ from invctl.errors import UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+
+STALLED_AFTER_S = 15.0
+"""A status that was not written for so long is of a process that stands still; it is renewed every second."""
 
 
 def write_status(path: Path, status: Mapping[str, Any]) -> None:
@@ -28,9 +33,28 @@ def write_status(path: Path, status: Mapping[str, Any]) -> None:
     except OSError as error:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+        touch_status(path)
         raise UnreachableError(
             f"{path} cannot be written: {error.strerror}", hint="make room on its disk, or look at its mode"
         ) from error
+
+
+def touch_status(path: Path) -> None:
+    """Say that what was written last is still so, or at least that the process has not come to a stand."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def stands_still_s(path: Path) -> float | None:
+    """Return for how long a status was not renewed, None where that is as usual, or where there is none.
+
+    By the wall clock: for a moment after that was set forward, every process seems to have stood still.
+    """
+    try:
+        silent_s = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    return silent_s if silent_s >= STALLED_AFTER_S else None
 
 
 def read_status(path: Path) -> dict[str, Any] | None:

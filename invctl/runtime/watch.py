@@ -10,7 +10,7 @@ from bisect import bisect_left
 from contextlib import contextmanager
 from http import HTTPStatus
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Buckets of what usually takes less than a millisecond, and at most as long as its time limit."""
+
+
+class Where(NamedTuple):
+    """Where a process can be watched, or why it cannot; neither where it is not to be."""
+
+    url: str | None = None
+    why_not: str | None = None
 
 
 def new_registry(process: str, version: str, health: Health, breakers: Sequence[Breaker]) -> CollectorRegistry:
@@ -160,15 +167,15 @@ def watch_server(
 @contextmanager
 def watched(
     listen: Listen | None, registry: CollectorRegistry, health: Health, *, log: FilteringBoundLogger
-) -> Iterator[Callable[[], str | None]]:
+) -> Iterator[Callable[[], Where]]:
     """Let the process be watched for the time of the block, unless `listen` is None. Gives what tells where."""
     if listen is None:
-        yield lambda: None
+        yield Where
         return
     server = watch_server(listen, registry, health, log=log)
     server.start()
     try:
-        yield lambda: server.url
+        yield lambda: Where(server.url, server.why_not)
     finally:
         server.stop()
 

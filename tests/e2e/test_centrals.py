@@ -129,6 +129,12 @@ class Chain:
         [holder] = [each.holder for each in now.centrals if each.pid == central.pid] or [""]
         return [shard.shard for shard in now.shards if now.served_by.get(shard.shard) == shard.holder == holder]
 
+    def told(self, name: str, code: int = 0) -> str:
+        """What `invcentral status` tells in a central's home, ending with this code."""
+        status = self.offices[name].start("status")
+        assert status.end() == code, status.err()
+        return status.text()
+
     def until_served(self, *shares: int) -> None:
         eventually(lambda: self.served() == list(shares), lambda: str(self.status().centrals))
 
@@ -182,12 +188,12 @@ def test_two_share_evenly_a_third_joins_and_what_a_killed_one_held_is_served_aga
     daemon = chain.invd()
     tail = chain.offices["b"].start("tail", "--from", "0", "-o", "ndjson")
     with Trade(chain.stores):
-        chain.central("c")
+        third = chain.central("c")
         chain.until_served(3, 3, 2)
         first.send(signal.SIGKILL)
         chain.until_served(4, 4)
         second.send(signal.SIGKILL)
-        chain.central("b")
+        second = chain.central("b")
         chain.until_served(4, 4)
     chain.drain(daemon)
     # A tail over eight streams saw it all once, whoever committed it.
@@ -203,6 +209,9 @@ def test_two_share_evenly_a_third_joins_and_what_a_killed_one_held_is_served_aga
     assert told.end() == 0
     shown = sorted(line.split()[0] for line in told.text().splitlines())
     assert shown == sorted(f"{line['shard']}:{line['position']}" for line in tail.lines())
+    second.send(signal.SIGKILL)
+    third.send(signal.SIGKILL)
+    eventually(lambda: "\nattention    nobody serves 8 shards (0, 1, 2, 3, 4, and 3 more) now" in chain.told("c"))
 
 
 def test_what_an_orderly_stop_or_a_newcomer_moves_waits_for_no_lease(chain: Chain) -> None:
@@ -316,6 +325,9 @@ def test_one_that_reaches_the_broker_alone_leaves_its_shards_to_the_other_and_co
             assert (shown["invcentral_shards_held"], shown["invcentral_centrals"], shown["invctl_ready"]) == (0, 0, 0)
             assert not any(name.startswith("invcentral_store_") for name in shown)
             assert scrape(whole)["invcentral_shards_held"] == SHARDS
+            # Its operator is told what it does, although the database cannot be asked.
+            eventually(lambda: "\npaused       database failed " in chain.told("b", 7), half.err)
+            assert "\nprocess      waits for a lease, runs since " in chain.told("b", 7)
             let_in(True)
             eventually(lambda: len(chain.shards_of(whole)) == len(chain.shards_of(half)) == SHARDS // 2, half.err)
         chain.drain(daemon)

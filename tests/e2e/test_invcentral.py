@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +18,11 @@ from sqlalchemy import insert, select
 from central import tables
 from central.app import commands
 from central.database import writing
+from central.home import status_path
 from central.tables import ADMITTED
 from invctl.clock import SystemClock
 from invctl.console.lazy import Family
+from scripts.chain.broker import free_port
 from tests.e2e.head_office import PATIENCE_S, Office, eventually, head_seq, serve_store
 from tests.integration.central_service.office import Store, admitted, minted, serving
 from tests.servers import postgres_url_of_a_server, real_broker, schema_of_its_own, shared_broker
@@ -497,6 +502,28 @@ class TestRunning:
         assert "lease.waiting" not in again.actions()
 
     @pytest.mark.fault_tolerance
+    def test_one_that_stands_still_is_not_said_to_run(self, linked: Office) -> None:
+        central = linked.serve()
+        eventually(lambda: "\nprocess      runs since " in linked("status").out)
+        central.deliver(signal.SIGSTOP)
+        long_ago_s = time.time() - 60
+        os.utime(status_path(linked.home), (long_ago_s, long_ago_s))
+        told = linked("status")
+        assert "\nprocess      stands still since " in told.out
+        assert f"`kill -9 {central.pid}` ends it" in told.out
+        assert "connected" not in told.out
+        assert linked("status", "-o", "json").json["process"]["stands_still_s"] >= 60
+        central.deliver(signal.SIGCONT)
+        eventually(lambda: "\nprocess      runs since " in linked("status").out)
+
+    def test_a_port_that_another_has_is_said(self, linked: Office) -> None:
+        port = free_port()
+        with socket.create_server(("127.0.0.1", port)):
+            linked.serve("--metrics-port", str(port))
+            told = f"\nmetrics      none: port {port} of 127.0.0.1 cannot be had: Address already in use"
+            eventually(lambda: told in linked("status").out)
+
+    @pytest.mark.fault_tolerance
     def test_kill_9_loses_nothing_and_the_next_one_does_not_wait_for_the_lease(
         self, linked: Office, clerk: Clerk
     ) -> None:
@@ -594,7 +621,7 @@ def test_on_sqlite_a_second_central_stands_by_says_so_and_takes_over(
     second = linked.start("run", *elsewhere, "--admit-any", "--log-format", "json")
     second.until("central.standby")
     # What a process says of itself it says once a second.
-    eventually(lambda: "\nprocess      stands by" in linked("status", *elsewhere).out)
+    eventually(lambda: "\nprocess      stands by, runs since " in linked("status", *elsewhere).out)
     centrals = linked("status", "-o", "json").json["centrals"]
     assert [(each["pid"], each["living"], each["shards"]) for each in centrals] == [
         (first.pid, True, [0]),
