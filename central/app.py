@@ -26,8 +26,10 @@ def commands() -> Table:
     service, numbers = "The service", "What the stores have"
     stores = {
         "list": Entry("central.cli.stores:list_", "List the stores, and those that wait to be admitted."),
+        "show": Entry("central.cli.stores:show", "Show one store, and who asks to rejoin."),
         "admit": Entry("central.cli.stores:admit", "Admit stores: from now on their events are applied."),
         "remove": Entry("central.cli.stores:remove", "Take a store off the list, of which nothing was applied."),
+        "readmit": Entry("central.cli.stores:readmit", "Let a daemon rejoin whose ledger lost history."),
     }
     return {
         "init": Entry("central.cli.init:init", "Set up head office: its folder, settings and database.", service),

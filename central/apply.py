@@ -15,10 +15,11 @@ from central.archive import archive_runs, levels_in_archive
 from central.cursors import note_heard, note_other_ledgers
 from central.database import now_us, writing
 from central.fence import lock_and_check
+from central.lost_history import note_asking, note_copies, settle
 from central.rows import keys_of, load, save
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine
 
@@ -57,6 +58,8 @@ def apply_intakes(
     heard: Sequence[Heard] = (),
     fresh: Mapping[str, int] | None = None,
     other_ledgers: Mapping[str, int] | None = None,
+    asking: Sequence[Heard] = (),
+    copies: Collection[str] = (),
 ) -> list[Applied]:
     """Archive and apply all these events, and move the cursors, in one transaction; return one Applied an intake.
 
@@ -68,6 +71,8 @@ def apply_intakes(
         heard: what stores last said of themselves. Noted also where there are no intakes.
         fresh: for each store, the moment up to which its numbers are proved complete.
         other_ledgers: for each store under whose id another ledger was refused, when that was last.
+        asking: what daemons said of themselves that ask to rejoin.
+        copies: the stores of which two daemons were seen to live at once.
 
     Raises:
         FenceLostError: another central holds the shard. Nothing was committed.
@@ -90,6 +95,8 @@ def apply_intakes(
             note_fresh(connection, fresh)
         if other_ledgers:
             note_other_ledgers(connection, other_ledgers)
+        note_asking(connection, asking)
+        note_copies(connection, copies)
         connection.commit()
     return applied
 
@@ -111,6 +118,7 @@ def _apply(
     save(connection, states, now)
     bind_stores(connection, intakes, states, now)
     move_cursors(connection, intakes, states, now)
+    settle(connection, [store for store, state in states.items() if state.rejoined])
     return [
         Applied(
             store=intake.store,

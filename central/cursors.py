@@ -100,8 +100,11 @@ def _load(connection: Connection, which: ColumnElement[bool]) -> list[Cursor]:
             cursors.applied_seq,
             cursors.applied_hash,
             in_doubt.label("suspects"),
+            tables.rejoins.c.copies_us,
+            tables.rejoins.c.readmitted,
         )
         .join(tables.cursors, cursors.store == stores.store)
+        .outerjoin(tables.rejoins, tables.rejoins.c.store == stores.store)
         .where(which)
         .order_by(stores.store)
     )
@@ -114,6 +117,8 @@ def _load(connection: Connection, which: ColumnElement[bool]) -> list[Cursor]:
             applied_seq=row.applied_seq,
             applied_hash=row.applied_hash,
             suspects=row.suspects,
+            are_copies=row.copies_us is not None,
+            readmitted=row.readmitted or "",
         )
         for row in rows
     ]

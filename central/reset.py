@@ -46,6 +46,8 @@ def reset_central(engine: Engine, *, forget_stores: bool = False, dry_run: bool 
         )
         forgotten = Forgotten(*counts)
         for table in (
+            tables.asking,
+            tables.rejoins,
             tables.suspects,
             tables.reservation_lines,
             tables.reservations,

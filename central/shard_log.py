@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from central.apply import Applied
     from invctl.clock import Clock
-    from invctl.sync.cursor import Heard, Intake
+    from invctl.sync.cursor import Heard, Intake, Lost, Page
     from invctl.sync.receiver import Receiver
 
 # What a frame may turn out to be, and how loudly that is told. A duplicate is in the nature of the bus.
@@ -73,6 +73,12 @@ class ShardLog:
             else:
                 self._diverged.remove(each.store)
                 self._log.info("store.agrees", store=each.store, seq=each.head_seq)
+
+    def history(self, lost: Lost, page: Page) -> None:
+        """Tell that a store which lost history is sent what it lacks."""
+        self.counts["histories_sent"] += 1
+        last_seq = page.first_seq + len(page.bodies) - 1
+        self.limited.info("history.sent", store=lost.store, boot=lost.boot, first_seq=page.first_seq, seq=last_seq)
 
     def commit(self, intake: Intake, done: Applied) -> None:
         """Tell what one store's part of a transaction brought."""

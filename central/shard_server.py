@@ -16,6 +16,7 @@ from central.cursors import load_cursor, load_cursors, load_cursors_of
 from central.database import now_us, reading, writing
 from central.database_clock import DatabaseClock
 from central.fence import lock_and_check
+from central.lost_history import read_page
 from central.shard_log import ShardLog
 from central.stores import register_newcomers
 from invctl.errors import BusyError, UnreachableError
@@ -87,6 +88,9 @@ class ShardServer:
         self._register_due_s = clock.monotonic_s()
         self._unsaved: dict[str, Heard] = {}
         self._other_ledgers: dict[str, int] = {}
+        self._copies: set[str] = set()
+        self._asking: dict[tuple[str, str], Heard] = {}
+        self._to_look_at: set[str] = set()
         self._saved_fresh: dict[str, int] = {}
         self._set_back_seen = 0
         self._latencies = latencies
@@ -104,6 +108,7 @@ class ShardServer:
             self._time.set(now_us(connection))
         for cursor in cursors:
             self._receiver.load(cursor)
+        self._receiver.interrupted()
         return self._receiver.greetings()
 
     def round(self, arrived: Sequence[Frame]) -> list[Reply]:
@@ -117,8 +122,11 @@ class ShardServer:
         intakes = self._receiver.take()
         if intakes:
             self._commit(intakes)
+        self._send_histories()
         self._unsaved |= {heard.store: heard for heard in self._receiver.heard() if self._is_admitted(heard.store)}
         self._other_ledgers |= self._receiver.other_ledgers()
+        self._copies.update(self._receiver.copies())
+        self._asking |= {(each.store, each.boot): each for each in self._receiver.heard() if each.held_seq is not None}
         self._log.divergence(self._receiver.heard())
         kinds = {f"{kind}_frames": count for kind, count in self._receiver.kinds.items()}
         self.counts = self._log.counts + Counter(kinds)
@@ -134,6 +142,7 @@ class ShardServer:
             self._register()
         try:
             self._look_at_database(pending)
+            self._to_look_at.clear()
             if self._receiver.counts["clock_set_back"] > self._set_back_seen:
                 self._void_future_proofs()
             self._save()
@@ -170,12 +179,15 @@ class ShardServer:
             self._log.limited.warning("store.not_admitted", store=cursor.store, first_hash=first_hash)
 
     def _look_at_database(self, pending: Sequence[str]) -> None:
-        """See what time it is there, and which of these stores another process has admitted."""
+        """See what time it is there, and which of these stores an operator has admitted, or lets rejoin."""
         with reading(self._engine) as connection:
             self._time.set(now_us(connection))
-            cursors = load_cursors_of(connection, pending) if pending else []
+            wanted = [*pending, *self._to_look_at]
+            cursors = load_cursors_of(connection, wanted) if wanted else []
         for cursor in cursors:
-            if cursor.admitted and not self._is_admitted(cursor.store):
+            if cursor.store in self._to_look_at:
+                self._receiver.load(cursor)
+            elif cursor.admitted and not self._is_admitted(cursor.store):
                 self._take_registered(cursor)
 
     def _is_admitted(self, store: str) -> bool:
@@ -220,6 +232,20 @@ class ShardServer:
         self._log.counts["transactions"] += 1
         return True
 
+    def _send_histories(self) -> None:
+        """Read what is to be sent to stores that lost history. Where that fails, they ask again."""
+        lost = self._receiver.lost(self._time.now_us())
+        if not lost:
+            return
+        try:
+            with reading(self._engine) as connection:
+                for each in lost:
+                    page = read_page(connection, each)
+                    self._receiver.send(each, page)
+                    self._log.history(each, page)
+        except PASSING as error:
+            self._log.limited.warning("history.not_read", error=error)
+
     def _reload(self, store: str) -> bool:
         """Take the database's word for a store's cursor; the store is answered with it."""
         try:
@@ -247,14 +273,25 @@ class ShardServer:
 
     def _save(self) -> None:
         """Store what was heard since the last time. A failure loses nothing: the next time has it, too."""
-        heard, other_ledgers = list(self._unsaved.values()), self._other_ledgers
-        if not heard and not other_ledgers:
+        heard, other_ledgers, copies = list(self._unsaved.values()), self._other_ledgers, self._copies
+        asking = list(self._asking.values())
+        if not heard and not other_ledgers and not copies:
             return
         fresh = self._fresh(heard)
-        apply_intakes(self._engine, self._shard, self._fence, [], heard=heard, fresh=fresh, other_ledgers=other_ledgers)
+        apply_intakes(
+            *(self._engine, self._shard, self._fence, []),
+            heard=heard,
+            fresh=fresh,
+            other_ledgers=other_ledgers,
+            asking=asking,
+            copies=copies,
+        )
         self._saved_fresh |= fresh
+        self._to_look_at |= {each.store for each in asking} | copies
+        self._asking.clear()
         self._unsaved.clear()
         self._other_ledgers = {}
+        self._copies = set()
 
     def _fresh(self, heard: Sequence[Heard]) -> dict[str, int]:
         """Return what is newly proved of the stores that were heard."""

@@ -62,6 +62,7 @@ class StoreState:
         # Of those that the database has as suspect.
         self.cleared: set[str] = set()
         self.ledger: Ledger | None = None
+        self.rejoined = False
         self.drifts: list[Drift] = []
 
     @property
@@ -108,6 +109,7 @@ class StoreState:
             self.ledger = stated
         elif isinstance(stated, Rebased):
             self.epoch = stated.epoch
+            self.rejoined = True
 
     def _line(self, seq: int, entry: LineChange, *, counted: bool) -> None:
         before = self.levels.get(entry.sku, EMPTY)

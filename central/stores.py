@@ -117,6 +117,8 @@ def remove(connection: Connection, store: str) -> None:
             hint="a store that closes just falls silent",
             store=store,
         )
+    for table in (tables.asking, tables.rejoins):
+        connection.execute(delete(table).where(table.c.store == store))
     connection.execute(delete(tables.cursors).where(cursors.store == store))
     connection.execute(delete(tables.stores).where(tables.stores.c.store == store))
 

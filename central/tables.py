@@ -130,6 +130,37 @@ class Store(CentralTable, table=True):
     timezone: str | None = Field(default=None, sa_type=Text)
 
 
+class Rejoin(CentralTable, table=True):
+    """What is known of a store that lost history, or of which a copy speaks, until it has rejoined.
+
+    `copies_us` is when two of its daemons were seen to live at once, `readmitted` the boot of the one that an operator
+    lets rejoin.
+    """
+
+    __tablename__ = "rejoins"
+    __table_args__ = (BY_KEY,)
+
+    store: str = Field(primary_key=True, sa_type=Text, foreign_key="stores.store")
+    copies_us: int | None = Field(default=None, sa_type=BIG_INTEGER)
+    readmitted: str | None = Field(default=None, sa_type=Text)
+
+
+class Asking(CentralTable, table=True):
+    """A run of a store's daemon that asks to rejoin, as its ledger lost history: what it holds of ours, and since when.
+
+    They end with the next rejoin.
+    """
+
+    __tablename__ = "asking"
+    __table_args__ = (BY_KEY,)
+
+    store: str = Field(primary_key=True, sa_type=Text, foreign_key="stores.store")
+    boot: str = Field(primary_key=True, sa_type=Text)
+    held_seq: int = Field(sa_type=BIG_INTEGER)
+    since_us: int = Field(sa_type=BIG_INTEGER)
+    heard_us: int = Field(sa_type=BIG_INTEGER)
+
+
 class Cursor(CentralTable, table=True):
     """How far central is with a store, what the store last said of itself, and how fresh that makes the numbers.
 
@@ -264,6 +295,8 @@ meta = Meta.__table__
 shards = Shard.__table__
 centrals = Central.__table__
 stores = Store.__table__
+rejoins = Rejoin.__table__
+asking = Asking.__table__
 cursors = Cursor.__table__
 archive = ArchivedEvent.__table__
 products = Product.__table__

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 from daemon.metrics import StoreMeasure
 from invctl.backoff import Backoff
 from invctl.errors import BusyError, InventoryError, RefusedError, UnreachableError
-from invctl.ledger import outbox, reads, reservations
+from invctl.ledger import history, outbox, reads, reservations
 from invctl.ledger.ledger import Ledger
-from invctl.ledger.verify import verify
+from invctl.ledger.rebase import rebase
+from invctl.ledger.verify import examine
 from invctl.sync import channels, frames
-from invctl.sync.shipper import WINDOW_FRAMES_MAX, Link, Shipper
+from invctl.sync.shipper import WINDOW_FRAMES_MAX, Kept, Link, Shipper
 from invctl.sync.telling import traces
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from daemon.home import Home
     from invctl.bus.contract import EventBus
     from invctl.clock import Clock
-    from invctl.sync.shipper import ShipperState
+    from invctl.sync.shipper import Rejoin, ShipperState
 
 T = TypeVar("T")
 
@@ -64,6 +65,8 @@ class Courier:
         self._wake = asyncio.Event()
         self._learnt = asyncio.Event()
         self._learnt.set()
+        self._effects: list[Kept | Rejoin] = []
+        self._has_effects = asyncio.Event()
         self._forgetful = False
         self._expired = 0
         self.trouble: InventoryError | None = None
@@ -106,6 +109,9 @@ class Courier:
         before = self._shipper.state
         try:
             self._shipper.receive(payload, self._clock.monotonic_s())
+            self._effects += self._shipper.take_effects()
+            if self._effects:
+                self._has_effects.set()
             self._tell(before)
         except InventoryError as error:
             self._fail(error)
@@ -127,6 +133,7 @@ class Courier:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._publish(backoff))
                 group.create_task(self._remember())
+                group.create_task(self._rejoin())
         except* InventoryError as failures:
             error = failures.exceptions[0]
             assert isinstance(error, InventoryError)
@@ -154,6 +161,45 @@ class Courier:
             # Under load every answer moves acked_seq; clerks share the ledger with us.
             await asyncio.sleep(REMEMBER_EVERY_S)
 
+    async def _rejoin(self) -> None:
+        """Keep what head office sends of a history that was lost, and rejoin once all of it is there."""
+        while True:
+            await self._has_effects.wait()
+            self._has_effects.clear()
+            await self.carry_out()
+
+    async def carry_out(self) -> int:
+        """Do to the ledger what the answers ask for. Returns how much was done; what fails is asked for again."""
+        effects, self._effects = self._effects, []
+        for effect in effects:
+            try:
+                if isinstance(effect, Kept):
+                    await self._on_thread(partial(history.keep, self._writer, *effect))
+                else:
+                    await self._rebase(effect)
+            except InventoryError as error:
+                self._log.warning("history.not_taken", error=error)
+                self._shipper.not_kept()
+                return 0
+        self._wake.set()
+        return len(effects)
+
+    async def _rebase(self, rejoin: Rejoin) -> None:
+        upto, epoch = rejoin
+        done = await self._on_thread(partial(rebase, self._writer, upto, epoch=epoch, boot=self.boot))
+        self._reader.reload()
+        self._shipper.rejoined(self._clock.monotonic_s())
+        self._learnt.set()
+        self._log.warning(
+            "ledger.rebased",
+            epoch=done.epoch,
+            seq=done.head.seq,
+            common_seq=done.common_seq,
+            taken=done.taken,
+            reappended=done.reappended,
+            misfits=done.misfits,
+        )
+
     async def tick(self) -> int:
         """Publish what is due now. Returns how many frames the bus took."""
         before = self._shipper.state
@@ -175,7 +221,7 @@ class Courier:
 
     async def expire(self) -> int:
         """Let reservations expire that are due. Returns how many."""
-        if not reservations.any_due(self._reader):
+        if not reservations.any_due(self._reader) or self._reader.frozen():
             return 0
         count = await self._on_thread(partial(reservations.expire, self._writer, EXPIRED_AT_ONCE))
         if count:
@@ -279,4 +325,4 @@ class Courier:
 
 def _verify_apart(home: Home, clock: Clock) -> list[str]:
     with Ledger.open(home.path, clock=clock) as ledger:
-        return verify(ledger).findings
+        return examine(ledger).findings

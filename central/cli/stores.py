@@ -10,14 +10,18 @@ from central.cli.command import open_engine, read
 from central.cli.parameters import STORE, Store
 from central.cli.times import LocalTime
 from central.database import now_us, writing
+from central.lost_history import asking, copies_us
+from central.lost_history import readmit as readmit_store
 from central.reads import list_stores
 from central.stores import Admission
 from central.stores import admit as admit_store
 from central.stores import remove as remove_store
 from central.tables import ADMITTED
 from central.views import StoreRow
+from invctl.clock import format_time
 from invctl.console.command import output
 from invctl.console.output import Column
+from invctl.errors import NotFoundError
 
 HASH_SHOWN = 16
 
@@ -65,6 +69,73 @@ def list_(ctx: Context) -> None:
                 f" {waiting[0].store} waits to be admitted: `invcentral stores admit {waiting[0].store}`",
             ]
         )
+
+
+def show(ctx: Context, store: Store) -> None:
+    """Show one store, and, where its ledger lost history, which of its daemons ask to rejoin.
+
+    For example:
+
+        invcentral stores show downtown
+    """
+    with read(ctx) as connection:
+        row = next((row for row in list_stores(connection) if row.store == store), None)
+        if row is None:
+            raise NotFoundError(f"there is no store {store}", hint="invcentral stores list", store=store)
+        askers, copies = asking(connection, store), copies_us(connection, store)
+        now = now_us(connection)
+    out = output(ctx)
+    when = LocalTime(now)
+    if out.fmt != "table":
+        record = row.as_dict() | {
+            "copies_at": None if copies is None else format_time(copies),
+            "asking": [
+                {
+                    "boot": asker.boot,
+                    "held_seq": asker.held_seq,
+                    "since": format_time(asker.since_us),
+                    "heard": format_time(asker.heard_us),
+                }
+                for asker in askers
+            ],
+        }
+        out.result(record, message=store, ident=store)
+        return
+    out.rows(telling(_PEOPLES, [_for_people(row, when)], ("name", "currency")), [_for_people(row, when)])
+    for trouble in words.troubles(row, now):
+        out.talk([("attention:", "bold yellow"), f" {trouble}"])
+    if copies is not None:
+        seen = when.second(copies)
+        said = f" two machines spoke for it at once, first seen {seen}: which of them rejoins is yours to say"
+        out.talk([("attention:", "bold yellow"), said])
+    for asker in askers:
+        heard = words.duration(max(now - asker.heard_us, 0) / 1_000_000)
+        out.talk(f"daemon {asker.boot} asks to rejoin, has events up to {asker.held_seq}, heard {heard} ago")
+    if askers and copies is not None:
+        hint = f" stop the machine that is not the store's, then `invcentral stores readmit {store}`"
+        out.talk([("hint:", "bold"), hint + (" --boot BOOT" if len(askers) > 1 else "")])
+
+
+def readmit(
+    ctx: Context,
+    store: Store,
+    boot: Annotated[str, Option("--boot", help="Which daemon, where several ask: the beginning of its boot.")] = "",
+) -> None:
+    """Let a daemon rejoin whose ledger lost history, though another machine spoke for the store.
+
+    Without copies nobody has to say this: a ledger that was restored rejoins by itself within seconds. What the other
+    machine has decided since does not fit any more, so stop that one first.
+
+    For example:
+
+        invcentral stores readmit downtown
+    """
+    with open_engine(ctx) as engine, writing(engine) as connection:
+        asker = readmit_store(connection, store, boot)
+        connection.commit()
+    record = {"store": store, "boot": asker.boot, "held_seq": asker.held_seq}
+    said = f" may rejoin: daemon {asker.boot}, which has events up to {asker.held_seq}"
+    output(ctx).result(record, message=[(store, "bold cyan"), said], ident=asker.boot)
 
 
 def admit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from invctl.ledger import history
 from invctl.model.chain import GENESIS, Head, Run
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class LedgerOutbox:
         row = self._ledger.row("SELECT hash FROM events WHERE seq = ?", (seq,))
         return bytes(row[0]) if row else None
 
+    def held(self) -> Head | None:
+        """Return the last event of head office's that was kept beside the ledger, None where there is none."""
+        return history.held(self._ledger)
+
     def time_us_at(self, seq: int) -> int | None:
         """Return when the event at `seq` was written, by the ledger's clock; None where there is none."""
         row = self._ledger.row("SELECT time_us FROM events WHERE seq = ?", (seq,))
@@ -71,14 +76,17 @@ class LedgerOutbox:
 def remember_link(ledger: Ledger, *, acked_seq: int, state: str, reason: str, suspects: int) -> None:
     """Keep what the daemon learnt of central. `acked_us` becomes now where central answered.
 
-    It need not be durable by itself, so no clerk waits for a flush on its account: the next answer tells it again.
+    Nothing can be written to a ledger that has diverged, until head office is seen to agree with it: to say nothing, or
+    to refuse, does not end that. It need not be durable by itself, so no clerk waits for a flush on its account: the
+    next answer tells it again.
     """
     ledger.connection.execute("PRAGMA synchronous = NORMAL")
     try:
         with ledger.write() as write:
             answered = state != "unknown"
             write.connection.execute(
-                "UPDATE link SET acked_seq = ?, acked_us = iif(?, ?, acked_us), state = ?, reason = ?, suspects = ?",
+                "UPDATE link SET acked_seq = ?1, acked_us = iif(?2, ?3, acked_us), state = ?4, reason = ?5,"
+                " suspects = ?6, frozen = CASE ?4 WHEN 'diverged' THEN ?5 WHEN 'up' THEN '' ELSE frozen END",
                 (acked_seq, answered, write.now_us, state, reason, suspects),
             )
             write.commit()

@@ -8,7 +8,8 @@ from typing import NamedTuple
 class Cursor(NamedTuple):
     """How far central is with a store, as committed in its database.
 
-    `first_hash` binds the store's id to a ledger; None until it is known. `suspects` counts SKUs in doubt.
+    `first_hash` binds the store's id to a ledger; None until it is known. `suspects` counts SKUs in doubt. `are_copies`
+    says that two runs of the store's daemon were seen to live at once, `readmitted` which one an operator lets rejoin.
     """
 
     store: str
@@ -18,6 +19,8 @@ class Cursor(NamedTuple):
     applied_seq: int
     applied_hash: bytes
     suspects: int = 0
+    are_copies: bool = False
+    readmitted: str = ""
 
 
 class Intake(NamedTuple):
@@ -44,7 +47,8 @@ class Heard(NamedTuple):
     """What a store last said of itself.
 
     `lacks_seq` is the event that central has applied and the store's ledger does not have: it was restored from a
-    backup, or there is a copy of it. 0 where the ledger has it, None where that is not known yet.
+    backup, or there is a copy of it. 0 where the ledger has it, None where that is not known yet. `held_seq` is the
+    last event of central's that a ledger which lost history has; None where it does not ask to rejoin.
     """
 
     store: str
@@ -55,3 +59,22 @@ class Heard(NamedTuple):
     first_hash: bytes
     at_us: int
     lacks_seq: int | None = None
+    held_seq: int | None = None
+
+
+class Lost(NamedTuple):
+    """A store that lost history may rejoin, and holds this event of central's: it is to be sent what follows."""
+
+    store: str
+    boot: str
+    held_seq: int
+    held_hash: bytes
+
+
+class Page(NamedTuple):
+    """A run of the archive, with the hashes before and after it; it may be empty."""
+
+    first_seq: int
+    prev_hash: bytes
+    bodies: list[bytes]
+    last_hash: bytes

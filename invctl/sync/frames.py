@@ -50,6 +50,9 @@ class Hello(NamedTuple):
     head_hash: bytes
     acked_seq: int
     first_hash: bytes
+    held_seq: int | None = None
+    """Asks to rejoin, from a ledger that lost history: the last event of central's that it knows, with its hash."""
+    held_hash: bytes | None = None
 
 
 class Events(NamedTuple):
@@ -85,6 +88,8 @@ class Ack(NamedTuple):
     applied_hash: bytes
     want_from: int | None
     suspects: int
+    copies: int | None = None
+    """1 where two runs of the store's daemon were seen to live at once: an operator decides which rejoins."""
 
 
 class Refused(NamedTuple):
@@ -98,6 +103,32 @@ class Refused(NamedTuple):
     reason: str
 
 
+class History(NamedTuple):
+    """What central has after the event that a store which lost history holds; the answer to its `hello`.
+
+    `granted` is the epoch under which it may go on, once it has all that is applied. Where central does not know the
+    event that it holds, the run begins at the start.
+    """
+
+    store: str
+    epoch: int
+    boot: str
+    n: int
+    token: str
+    granted: int
+    applied_seq: int
+    applied_hash: bytes
+    first_seq: int
+    prev_hash: bytes
+    last_hash: bytes
+    events: list[bytes]
+
+    @property
+    def last_seq(self) -> int:
+        """The seq of the last event; where there is none, of what the store holds."""
+        return self.first_seq + len(self.events) - 1
+
+
 class CentralHello(NamedTuple):
     """A central took over: stores answer within a second, at a random moment."""
 
@@ -106,7 +137,7 @@ class CentralHello(NamedTuple):
 
 
 UpFrame = Hello | Events
-DownFrame = Ack | Refused | CentralHello
+DownFrame = Ack | Refused | History | CentralHello
 
 
 class FrameError(ValueError):
@@ -156,7 +187,11 @@ def _up_frame(document: dict[str, Any]) -> UpFrame:
     kind = document.get("kind")
     if kind == "hello":
         acked_seq, first_hash = _whole(document, "acked_seq"), _hash(document, "first_hash")
-        return Hello(**_up_header(document), acked_seq=acked_seq, first_hash=first_hash)
+        header = _up_header(document)
+        if "held_seq" not in document and "held_hash" not in document:
+            return Hello(**header, acked_seq=acked_seq, first_hash=first_hash)
+        held_seq, held_hash = _whole(document, "held_seq"), _hash(document, "held_hash")
+        return Hello(**header, acked_seq=acked_seq, first_hash=first_hash, held_seq=held_seq, held_hash=held_hash)
     if kind == "events":
         return _events(document)
     raise FrameError(f"unknown kind {kind!r:.80}")
@@ -174,6 +209,18 @@ def decode_down(payload: bytes) -> DownFrame:
             applied_hash=_hash(document, "applied_hash"),
             want_from=want_from,
             suspects=_whole(document, "suspects"),
+            copies=_whole(document, "copies") if "copies" in document else None,
+        )
+    if kind == "history":
+        return History(
+            **_reply_header(document),
+            granted=_whole(document, "granted", least=2),
+            applied_seq=_whole(document, "applied_seq"),
+            applied_hash=_hash(document, "applied_hash"),
+            first_seq=_whole(document, "first_seq", least=1),
+            prev_hash=_hash(document, "prev_hash"),
+            last_hash=_hash(document, "last_hash"),
+            events=_bodies(document, least=0),
         )
     if kind == "refused":
         return Refused(**_reply_header(document), reason=_word(document, "reason"))
@@ -182,7 +229,14 @@ def decode_down(payload: bytes) -> DownFrame:
     raise FrameError(f"unknown kind {kind!r:.80}")
 
 
-_KIND_OF: dict[type, str] = {Hello: "hello", Events: "events", Ack: "ack", Refused: "refused", CentralHello: "hello"}
+_KIND_OF: dict[type, str] = {
+    Hello: "hello",
+    Events: "events",
+    Ack: "ack",
+    Refused: "refused",
+    History: "history",
+    CentralHello: "hello",
+}
 
 
 def _opened(payload: bytes) -> dict[str, Any]:
@@ -236,20 +290,23 @@ def _reply_header(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _events(document: dict[str, Any]) -> Events:
-    texts = document.get("events")
-    if not isinstance(texts, list) or not 1 <= len(texts) <= BATCH_EVENTS_MAX:
-        raise FrameError("events is not an array of 1 to 256")
-    try:
-        bodies = [text.encode() for text in texts]
-    except (AttributeError, UnicodeEncodeError):
-        raise FrameError("an event is not text") from None
     return Events(
         **_up_header(document),
         first_seq=_whole(document, "first_seq", least=1),
         prev_hash=_hash(document, "prev_hash"),
         last_hash=_hash(document, "last_hash"),
-        events=bodies,
+        events=_bodies(document, least=1),
     )
+
+
+def _bodies(document: dict[str, Any], least: int) -> list[bytes]:
+    texts = document.get("events")
+    if not isinstance(texts, list) or not least <= len(texts) <= BATCH_EVENTS_MAX:
+        raise FrameError(f"events is not an array of {least} to {BATCH_EVENTS_MAX}")
+    try:
+        return [text.encode() for text in texts]
+    except (AttributeError, UnicodeEncodeError):
+        raise FrameError("an event is not text") from None
 
 
 def _store(document: dict[str, Any]) -> str:

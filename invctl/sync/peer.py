@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from invctl.model.chain import GENESIS, links
 from invctl.sync import frames
-from invctl.sync.cursor import Cursor, Heard, Intake
+from invctl.sync.boots import Boots
+from invctl.sync.cursor import Cursor, Heard, Intake, Lost, Page
 from invctl.sync.divergence import Divergence
 
 if TYPE_CHECKING:
@@ -35,11 +36,16 @@ class Peer:
         self.fresh_us = 0
         self.other_ledger_us = 0
         self._divergence = Divergence()
+        self.boots = Boots()
+        self.asking: dict[str, frames.Hello] = {}
+        """The last word, in this round, of each boot that wants to rejoin."""
         self.answers: dict[str, int] = {}
         self.refusals: dict[str, tuple[int, str]] = {}
         self._counts = counts
         self._gap_seq = 0
         self.proofs: list[_Proof] = []
+        self.pages: dict[str, Page] = {}
+        """What is sent, in this round, to each boot that may rejoin."""
         self.settle(cursor)
 
     def settle(self, cursor: Cursor) -> None:
@@ -59,9 +65,32 @@ class Peer:
         if known and known.head_seq > head_seq and (known.epoch, known.first_hash) == (frame.epoch, first_hash):
             # A ledger's head never falls within an epoch: a frame that comes late does not hide what is missing.
             head_seq, head_hash = known.head_seq, known.head_hash
+        asks = isinstance(frame, frames.Hello) and frame.held_seq is not None
+        self.boots.hear(frame.boot, echo.issued_us, now_us, asks=asks)
+        if isinstance(frame, frames.Hello) and asks:
+            self.asking[frame.boot] = frame
         lacks_seq = self._divergence.judge(frame, echo, self.cursor, now_us)
-        self.heard = Heard(frame.store, frame.boot, frame.epoch, head_seq, head_hash, first_hash, now_us, lacks_seq)
+        held_seq = frame.held_seq if isinstance(frame, frames.Hello) else None
+        self.heard = Heard(
+            *(frame.store, frame.boot, frame.epoch, head_seq, head_hash, first_hash, now_us, lacks_seq, held_seq)
+        )
         return self.heard
+
+    @property
+    def are_copies(self) -> bool:
+        """Whether two runs of the store's daemon were seen to live at once, by this central or another."""
+        return self.cursor.are_copies or self.boots.are_copies
+
+    def lost(self, now_us: int) -> list[Lost]:
+        """Return which boots of this round may rejoin, and what they hold."""
+        cursor = self.cursor
+        if not cursor.admitted or not cursor.applied_seq:
+            return []
+        return [
+            Lost(cursor.store, boot, hello.held_seq or 0, hello.held_hash or GENESIS)
+            for boot, hello in self.asking.items()
+            if boot == cursor.readmitted or (not cursor.are_copies and self.boots.may_rejoin(boot, now_us))
+        ]
 
     def take_in(self, frame: frames.UpFrame) -> str:
         """Take what is new in a frame. Returns why it is refused, or nothing."""
@@ -124,6 +153,8 @@ class Peer:
         """Forget whom to answer."""
         self.answers.clear()
         self.refusals.clear()
+        self.asking.clear()
+        self.pages.clear()
         self._gap_seq = 0
 
     @property
@@ -148,6 +179,7 @@ class Peer:
         """Forget how fresh it is."""
         self.fresh_us = 0
         self.proofs.clear()
+        self.boots.interrupt()
 
     def _append(self, frame: frames.Events, hashes: list[bytes]) -> None:
         """Put what is new behind the tip, if the frame's history is the same up to there."""

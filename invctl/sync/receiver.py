@@ -19,7 +19,7 @@ from invctl.sync.tokens import Tokens
 
 if TYPE_CHECKING:
     from invctl.model.identifiers import Bits
-    from invctl.sync.cursor import Heard, Intake
+    from invctl.sync.cursor import Heard, Intake, Lost, Page
 
 NEWCOMERS_MAX = 1000
 
@@ -140,6 +140,24 @@ class Receiver:
         """Return, for each store of this round under whose id another ledger was refused, when that was last."""
         return {store: peer.other_ledger_us for store, peer in self._due.items() if peer.other_ledger_us}
 
+    def lost(self, now_us: int) -> list[Lost]:
+        """Return which stores of this round lost history and may rejoin: give each what it lacks, by `send`."""
+        return [lost for peer in self._due.values() for lost in peer.lost(now_us)]
+
+    def send(self, lost: Lost, page: Page) -> None:
+        """Answer a store that lost history with a run of what central has."""
+        if peer := self._due.get(lost.store):
+            peer.pages[lost.boot] = page
+
+    def copies(self) -> list[str]:
+        """Return the stores of this round of which two daemons live, where the database does not say so yet."""
+        return [store for store, peer in self._due.items() if peer.boots.are_copies and not peer.cursor.are_copies]
+
+    def interrupted(self) -> None:
+        """Note that frames may have been missed: the subscription is a new one."""
+        for peer in self._peers.values():
+            peer.boots.interrupt()
+
     def fresh_us(self, store: str) -> int:
         """Return the moment, on the database's clock, up to which a store's numbers are proved complete; 0 if none."""
         peer = self._peers.get(store)
@@ -151,9 +169,13 @@ class Receiver:
         out = []
         for store, peer in self._due.items():
             for boot, n in peer.answers.items():
-                if boot not in peer.refusals:
+                if boot in peer.pages:
+                    out.append((store, frames.encode(self._history(peer, boot, n, now_us))))
+                elif boot not in peer.refusals:
                     out.append((store, frames.encode(self._answer(peer, boot, n, now_us))))
             for boot, (n, reason) in peer.refusals.items():
+                if boot in peer.pages:
+                    continue
                 newest = max(n, peer.answers.get(boot, 0))
                 out.append((store, frames.encode(self._refusal(peer, boot, newest, reason, now_us))))
             peer.end_round()
@@ -207,6 +229,24 @@ class Receiver:
             applied_hash=cursor.applied_hash,
             want_from=peer.want_from,
             suspects=cursor.suspects,
+            copies=1 if peer.are_copies else None,
+        )
+
+    def _history(self, peer: Peer, boot: str, n: int, now_us: int) -> frames.DownFrame:
+        cursor, page = peer.cursor, peer.pages[boot]
+        return frames.History(
+            store=cursor.store,
+            epoch=cursor.epoch,
+            boot=boot,
+            n=n,
+            token=self._tokens.issue(now_us),
+            granted=max(cursor.epoch, peer.asking[boot].epoch) + 1,
+            applied_seq=cursor.applied_seq,
+            applied_hash=cursor.applied_hash,
+            first_seq=page.first_seq,
+            prev_hash=page.prev_hash,
+            last_hash=page.last_hash,
+            events=page.bodies,
         )
 
     def _refusal(self, peer: Peer, boot: str, n: int, reason: str, now_us: int) -> frames.DownFrame:

@@ -2,6 +2,9 @@
 
 No I/O and no clock: frames, moments and a view of the ledger go in, frames and a state to remember come out.
 Nothing counts as delivered but what an `ack` proves by a hash that the ledger has, too.
+
+Where central has what the ledger does not (it was restored from a backup, or is a copy), it asks for that instead of
+sending: what comes is to be kept, and the ledger to be rebased on it once all of it is there (`take_effects`).
 """
 
 from __future__ import annotations
@@ -10,12 +13,13 @@ from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from invctl.model.chain import GENESIS, Head, links
 from invctl.sync import frames
 
 if TYPE_CHECKING:
     from random import Random
 
-    from invctl.model.chain import Head, Run
+    from invctl.model.chain import Run
 
 HEARTBEAT_S = 2.0
 SILENCE_S = 3 * HEARTBEAT_S
@@ -51,9 +55,28 @@ class Outbox(Protocol):
         """Return the hash at `seq`, zeros at 0, None where the ledger does not reach."""
         ...
 
+    def held(self) -> Head | None:
+        """Return the last event of central's that was kept beside the ledger, None where there is none."""
+        ...
+
     def read(self, after_seq: int, events_max: int, bytes_max: int) -> Run:
         """Return what follows `after_seq`, up to both limits but at least one event; no bodies where there is none."""
         ...
+
+
+class Kept(NamedTuple):
+    """An effect: keep this run of central's history."""
+
+    first_seq: int
+    prev_hash: bytes
+    bodies: list[bytes]
+
+
+class Rejoin(NamedTuple):
+    """An effect: all of central's history is kept, up to `upto`; go on from there under this epoch."""
+
+    upto: Head
+    epoch: int
 
 
 class Link(StrEnum):
@@ -98,6 +121,9 @@ class Shipper:
         self._rewound_at_n = 0
         self._retry_s = RETRY_FIRST_S
         self._retry_due_s = now_s
+        self._doubted_at_n = 0
+        self._held: Head | None = None
+        self._effects: list[Kept | Rejoin] = []
 
     @property
     def state(self) -> ShipperState:
@@ -134,7 +160,9 @@ class Shipper:
         self._newest_answered = frame.n
         self._echo = frame.token
         self._heard_s = now_s
-        if isinstance(frame, frames.Refused):
+        if isinstance(frame, frames.History):
+            self._history(frame, now_s)
+        elif isinstance(frame, frames.Refused):
             # It may be the events that are refused, while each hello is acknowledged: no window full each time.
             self._window = 1
             self._set_link(Link.REFUSED, frame.reason)
@@ -162,13 +190,31 @@ class Shipper:
             return min(self._hello_due_s, self._retry_due_s)
         return self._hello_due_s
 
+    def take_effects(self) -> list[Kept | Rejoin]:
+        """Return, once, what is to be done with what came, in this order. Nothing is asked for again before."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def not_kept(self) -> None:
+        """Note that an effect could not be carried out: it is asked for again, from what the ledger has."""
+        self._effects.clear()
+        self._held = None
+
+    def rejoined(self, now_s: float) -> None:
+        """Note that the ledger was rebased: it is another one now, of a new epoch."""
+        self._acked_seq = min(self._acked_seq, self._outbox.head().seq)
+        self._doubted_at_n = 0
+        self._held = None
+        self._set_link(Link.UNKNOWN)
+        self._hello_due_s = now_s
+
     def _acknowledged(self, ack: frames.Ack, now_s: float) -> None:
         self._suspects = ack.suspects
         if self._outbox.hash_at(ack.applied_seq) != ack.applied_hash:
-            self._set_link(
-                Link.DIVERGED, f"head office holds an event {ack.applied_seq} that this ledger does not have"
-            )
+            self._disagree(ack, now_s)
             return
+        self._doubted_at_n = 0
+        self._held = None
         self._set_link(Link.UP)
         self._acked_s = now_s
         if ack.applied_seq < self._acked_seq:
@@ -182,6 +228,42 @@ class Shipper:
             # that one to get lost each time, the frames behind it would have the gap asked for without a pause.
             self._rewind()
             self._window = 1
+
+    def _disagree(self, ack: frames.Ack, now_s: float) -> None:
+        """Central has what this ledger does not. It counts once a second `ack`, to a later frame, says the same."""
+        if not self._doubted_at_n:
+            self._doubted_at_n = self._n + 1
+            self._hello_due_s = now_s
+        if ack.n < self._doubted_at_n:
+            # What it would send does not fit there.
+            self._set_link(self._link if self._link is Link.DIVERGED else Link.UNKNOWN, self._reason)
+            return
+        reason = f"head office holds an event {ack.applied_seq} that this ledger does not have"
+        if ack.copies:
+            reason += ", and another machine speaks for this store"
+        self._set_link(Link.DIVERGED, reason)
+
+    def _history(self, page: frames.History, now_s: float) -> None:
+        """Take in what central has after what is held, and ask for more at once."""
+        held = self._holds()
+        follows = (page.first_seq - 1, page.prev_hash) == held
+        if self._link is not Link.DIVERGED or self._effects or not (follows or page.first_seq == 1):
+            return
+        if (links(page.prev_hash, page.first_seq, page.events) or [page.prev_hash])[-1] != page.last_hash:
+            return
+        if page.events:
+            self._effects.append(Kept(page.first_seq, page.prev_hash, page.events))
+        self._held = held = Head(page.last_seq, page.last_hash)
+        self._hello_due_s = now_s
+        if held == (page.applied_seq, page.applied_hash):
+            self._effects.append(Rejoin(held, page.granted))
+
+    def _holds(self) -> Head:
+        """Return the last event of central's that is known here, as far as that goes."""
+        if self._held is None:
+            seq = min(self._acked_seq, self._outbox.head().seq)
+            self._held = self._outbox.held() or Head(seq, self._outbox.hash_at(seq) or GENESIS)
+        return self._held
 
     def _progress(self, applied_seq: int, now_s: float) -> None:
         self._acked_seq = applied_seq
@@ -237,9 +319,11 @@ class Shipper:
         return out
 
     def _hello(self, head: Head) -> bytes:
-        return frames.encode(
-            frames.Hello(**self._header(head), acked_seq=self._acked_seq, first_hash=self._outbox.first_hash)
-        )
+        hello = frames.Hello(**self._header(head), acked_seq=self._acked_seq, first_hash=self._outbox.first_hash)
+        if self._link is Link.DIVERGED:
+            held = self._holds()
+            hello = hello._replace(held_seq=held.seq, held_hash=held.hash)
+        return frames.encode(hello)
 
     def _header(self, head: Head) -> dict[str, Any]:
         """Return what every frame up carries. It is the next frame's: each call counts one on."""

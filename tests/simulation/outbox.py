@@ -14,6 +14,7 @@ class MemoryOutbox:
         self.batch_max = batch_max
         self.bodies: list[bytes] = []
         self.hashes: list[bytes] = [GENESIS]
+        self.kept: Head | None = None
 
     @property
     def first_hash(self) -> bytes:
@@ -28,6 +29,9 @@ class MemoryOutbox:
         """Be a backup that was taken at `seq`."""
         del self.bodies[seq:]
         del self.hashes[seq + 1 :]
+
+    def held(self) -> Head | None:
+        return self.kept
 
     def head(self) -> Head:
         return Head(len(self.bodies), self.hashes[-1])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from random import Random
 
 from invctl.clock import parse_time
 from invctl.model import events
 from invctl.model.chain import GENESIS
 from invctl.model.stock import EMPTY
-from invctl.sync.cursor import Cursor
+from invctl.sync.cursor import Cursor, Page
 from invctl.sync.receiver import Receiver
 from invctl.sync.shipper import Shipper
 from tests.simulation.outbox import MemoryOutbox
@@ -30,6 +31,7 @@ def conversation() -> dict[str, bytes]:
             {"reason": "received", "lines": [events.line("MOUSE-001", 100, 0, EMPTY.moved(100, 0))]},
         ),
     )
+    whole = deepcopy(outbox)
     shipper = Shipper(outbox, acked_seq=0, chance=chance, now_s=0.0)
     receiver = Receiver(chance=chance)
     now_us = parse_time(TIME)
@@ -41,6 +43,9 @@ def conversation() -> dict[str, bytes]:
         receiver.receive(STORE, payload, now_us)
         for intake in receiver.take():
             receiver.committed(intake, epoch=1, suspects=0)
+        for lost in receiver.lost(now_us):
+            after = whole.read(lost.held_seq, 1, 1)
+            receiver.send(lost, Page(lost.held_seq + 1, after.prev_hash, after.bodies, after.last_hash))
         now_us += 4_000
         ((_, said[name]),) = receiver.replies(now_us)
         shipper.receive(said[name], 0.0)
@@ -54,6 +59,13 @@ def conversation() -> dict[str, bytes]:
     answered("ack", said["hello again"])
     (said["events"],) = shipper.poll(1.0)
     answered("ack of events", said["events"])
+    # The ledger is restored from a copy of before all that, and another daemon runs.
+    outbox.cut_back(1)
+    shipper = Shipper(outbox, acked_seq=0, chance=chance, now_s=0.0)
+    for number in range(6):
+        now_us += 2_000_000
+        (said["hello to rejoin"],) = shipper.poll(2.5 * number)
+        answered("history", said["hello to rejoin"])
     return said
 
 

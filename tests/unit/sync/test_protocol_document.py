@@ -11,7 +11,7 @@ import pytest
 
 from invctl.model import events, identifiers
 from invctl.settings import NAMESPACE
-from invctl.sync import channels, divergence, frames, peer, receiver, shipper
+from invctl.sync import boots, channels, divergence, frames, peer, receiver, shipper
 from tests.unit.sync.conversation import conversation
 
 ROOT = Path(__file__).parents[3]
@@ -21,6 +21,7 @@ KINDS = {
     "`events`, from a store": "events",
     "`ack`, from central": "ack of events",
     "`refused`, from central": "refused",
+    "`history`, from central": "history",
     "`hello`, from central": "greeting",
 }
 
@@ -62,7 +63,7 @@ def test_each_table_has_the_fields_of_the_frame_in_their_order(title: str) -> No
     described = [row[0] for row in table(section(title), "field")]
     cls = type(decoded(title))
     assert described == ["v", "kind", *cls._fields, "sum"]
-    optional = {"want_from"} if cls is frames.Ack else set()
+    optional = {"want_from", "copies"} if cls is frames.Ack else {"held_seq", "held_hash"}
     assert list(json.loads(example(title))) == [name for name in described if name not in optional]
     assert dict(table(section(title), "field"))["kind"] == json.loads(example(title))["kind"]
 
@@ -77,7 +78,7 @@ def test_every_timer_and_limit_has_the_codes_value() -> None:
     for name, value, *_ in rows:
         found = {
             getattr(module, name)
-            for module in (shipper, frames, receiver, peer, divergence, events, identifiers)
+            for module in (shipper, frames, receiver, peer, divergence, boots, events, identifiers)
             if name in vars(module)
         }
         assert found == {float(value.replace(",", ""))}, name

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from invctl.model.chain import GENESIS
+from invctl.model.chain import GENESIS, Head
 from invctl.sync import frames, shipper
-from invctl.sync.shipper import Link, Shipper
+from invctl.sync.shipper import Kept, Link, Rejoin, Shipper
 from tests.simulation.outbox import MemoryOutbox
 from tests.unit.sync.parties import bodies
 
@@ -66,6 +66,32 @@ class Store:
         hello = self.hello()
         self.ack(hello, seq)
         return hello
+
+    def diverge(self, seq: int) -> frames.Hello:
+        """Be told twice that central has an event which is not here."""
+        self.ack(self.hello(2.5), seq)
+        hello = self.hello()
+        self.ack(hello, seq)
+        return hello
+
+    def history(self, to: frames.UpFrame, whole: MemoryOutbox, first: int, last: int, **changes: Any) -> None:
+        """Send a run of what central has, in answer to a frame."""
+        self.tokens += 1
+        page = frames.History(
+            store="downtown",
+            epoch=1,
+            boot=self.shipper.boot,
+            n=to.n,
+            token=f"token-{self.tokens}",
+            granted=2,
+            applied_seq=len(whole.bodies),
+            applied_hash=whole.hashes[-1],
+            first_seq=first,
+            prev_hash=whole.hashes[first - 1],
+            last_hash=whole.hashes[last],
+            events=whole.bodies[first - 1 : last],
+        )
+        self.receive(page._replace(**changes))
 
 
 def runs(sent: list[frames.Events]) -> list[tuple[int, int]]:
@@ -358,8 +384,7 @@ def test_only_a_hash_that_the_ledger_has_moves_what_is_acknowledged() -> None:
     store.up()
     (frame,) = store.events()
     store.ack(frame, 3, applied_hash=store.outbox.hashes[2])
-    assert store.state.acked_seq == 0
-    assert store.state.link is Link.DIVERGED
+    assert (store.state.acked_seq, store.state.link) == (0, Link.UNKNOWN)
     store.ack(frame, 3)
     assert (store.state.acked_seq, store.state.link) == (3, Link.UP)
 
@@ -406,6 +431,7 @@ def test_central_may_be_ahead_of_what_this_boot_sent(ahead: int) -> None:
     if ahead == 5:
         assert (store.state.acked_seq, store.state.link) == (5, Link.UP)
     else:
+        store.ack(store.hello(), ahead)
         assert (store.state.acked_seq, store.state.link) == (0, Link.DIVERGED)
     assert store.events() == []
 
@@ -553,7 +579,7 @@ def test_while_only_events_are_refused_one_frame_is_tried_each_time() -> None:
 @pytest.mark.fault_tolerance
 def test_a_history_that_the_ledger_does_not_have_stops_events_but_not_heartbeats() -> None:
     store = Store(5, acked_seq=3)
-    hello = store.hello()
+    hello = store.diverge(9)
     for _ in range(10):
         store.ack(hello, 9)
         assert store.state.link is Link.DIVERGED
@@ -569,7 +595,7 @@ def test_a_history_that_the_ledger_does_not_have_stops_events_but_not_heartbeats
 def test_what_central_said_last_is_remembered_through_its_silence() -> None:
     refused, diverged = Store(1), Store(1)
     refused.refuse(refused.hello())
-    diverged.ack(diverged.hello(), 9)
+    diverged.diverge(9)
     for store in (refused, diverged):
         before = store.state
         store.hello(10 * shipper.SILENCE_S)
@@ -618,3 +644,115 @@ def test_a_ledger_that_cannot_be_read_yet_is_asked_again() -> None:
     store.outbox.head = lambda: head  # type: ignore[method-assign]
     assert store.events() == []
     assert store.shipper.due_s() > store.now_s
+
+
+# Lost history.
+
+
+def elsewhere(store: Store, common: int, more: int) -> MemoryOutbox:
+    """Return what central has of a store: the first events are the same, then it went on otherwise."""
+    whole = MemoryOutbox("downtown")
+    whole.append(*store.outbox.bodies[:common], *(b'{"elsewhere":%d}' % number for number in range(more)))
+    return whole
+
+
+@pytest.mark.fault_tolerance
+def test_it_takes_two_answers_the_second_to_a_later_frame_to_believe_that_history_is_lost() -> None:
+    store = Store(5)
+    hello = store.hello()
+    for _ in range(3):
+        store.ack(hello, 9)
+    assert (store.state.link, store.state.reason) == (Link.UNKNOWN, "")
+    later = store.hello()
+    assert (later.n, later.held_seq) == (hello.n + 1, None)
+    store.ack(later, 5)
+    assert store.state.link is Link.UP
+    store.diverge(9)
+    assert "event 9" in store.state.reason
+
+
+@pytest.mark.fault_tolerance
+def test_that_another_machine_speaks_is_told() -> None:
+    store = Store(5)
+    store.ack(store.diverge(9), 9, copies=1)
+    assert store.state.reason.endswith("another machine speaks for this store")
+
+
+@pytest.mark.fault_tolerance
+def test_it_asks_from_what_it_was_acknowledged_page_by_page_until_all_is_there() -> None:
+    store = Store(5, acked_seq=3)
+    whole = elsewhere(store, 4, 6)
+    store.diverge(10)
+    hello = store.hello(2.5)
+    assert (hello.held_seq, hello.held_hash) == (3, store.outbox.hashes[3])
+    store.history(hello, whole, 4, 7)
+    assert store.shipper.take_effects() == [Kept(4, whole.hashes[3], whole.bodies[3:7])]
+    hello = store.hello()
+    assert (hello.held_seq, hello.held_hash) == (7, whole.hashes[7])
+    store.history(hello, whole, 8, 10)
+    upto = Head(10, whole.hashes[10])
+    assert store.shipper.take_effects() == [Kept(8, whole.hashes[7], whole.bodies[7:]), Rejoin(upto, 2)]
+    # The ledger was rebased.
+    store.outbox.cut_back(4)
+    store.outbox.append(*whole.bodies[4:], b"{}")
+    store.shipper.rejoined(store.now_s)
+    assert store.state.link is Link.UNKNOWN
+    hello = store.hello()
+    assert (hello.held_seq, hello.head_seq) == (None, 11)
+    store.ack(hello, 10)
+    assert runs(store.events()) == [(11, 11)]
+
+
+@pytest.mark.fault_tolerance
+def test_what_was_kept_before_a_restart_is_not_asked_for_again() -> None:
+    store = Store(5, acked_seq=3)
+    whole = elsewhere(store, 4, 6)
+    store.outbox.kept = Head(7, whole.hashes[7])
+    store.diverge(10)
+    assert store.hello(2.5).held_seq == 7
+    # It could not be carried out: from what the ledger has.
+    store.history(store.hello(2.5), whole, 8, 10)
+    store.shipper.not_kept()
+    assert store.shipper.take_effects() == []
+    assert store.hello().held_seq == 7
+
+
+@pytest.mark.fault_tolerance
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prev_hash": b"?" * 32},
+        {"last_hash": b"?" * 32},
+        {"first_seq": 5},
+        {"events": []},
+        {"boot": "another"},
+        {"n": 1},
+        {"store": "midtown"},
+    ],
+)
+def test_a_history_that_does_not_follow_is_not_kept(changes: dict[str, Any]) -> None:
+    store = Store(5, acked_seq=3)
+    whole = elsewhere(store, 4, 6)
+    store.diverge(10)
+    store.history(store.hello(2.5), whole, 4, 7, **changes)
+    assert store.shipper.take_effects() == []
+    assert store.hello(2.5).held_seq == 3
+
+
+@pytest.mark.fault_tolerance
+def test_a_central_that_knows_nothing_of_what_is_held_begins_at_the_start() -> None:
+    store = Store(5, acked_seq=5)
+    whole = elsewhere(store, 2, 6)
+    store.diverge(8)
+    store.history(store.hello(2.5), whole, 1, 8)
+    assert store.shipper.take_effects()[-1] == Rejoin(Head(8, whole.hashes[8]), 2)
+
+
+@pytest.mark.fault_tolerance
+def test_nobody_who_agrees_is_given_a_history() -> None:
+    store = Store(5)
+    whole = elsewhere(store, 4, 6)
+    hello = store.up(3)
+    store.history(hello, whole, 4, 7)
+    assert store.shipper.take_effects() == []
+    assert store.state.link is Link.UP
