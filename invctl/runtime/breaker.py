@@ -128,8 +128,8 @@ class Breaker:
         now = self.status()
         if now.state is State.CLOSED:
             return None
-        when = "" if now.next_attempt_us is None else f", next attempt at {format_time(now.next_attempt_us)}"
-        return f"{now.state.value.replace('_', '-')} since {format_time(now.since_us)}{when}: {now.why}"
+        # Not when the next attempt is: who reads this may do so later.
+        return f"{now.state.value.replace('_', '-')} since {format_time(now.since_us)}: {now.why}"
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Let `listener` be called after each change, on the thread that brought it."""
@@ -152,7 +152,7 @@ class Breaker:
     def attempt(self) -> AbstractContextManager[None]:
         """Let a block be carried out, and learn from how it ends.
 
-        Raises UnreachableError at once where it is open, or a probe is under way: it says when to try again.
+        Raises UnreachableError at once where it is open, or a probe is under way: it says why, as the last failure did.
         """
         return _Attempt(self)
 
@@ -245,13 +245,9 @@ class Breaker:
             listener()
 
     def _refusal(self) -> UnreachableError:
-        wait_s = max(self._attempt_s - self._clock.monotonic_s(), 0.0)
-        when = "a probe is under way" if self._state is State.HALF_OPEN else f"the next attempt is in {wait_s:.1f} s"
+        # Neither a count nor a time: it is the same outage all the while, and is kept where it is read later.
         return UnreachableError(
-            f"{self.name} is not asked, as it failed {self._failures} times in a row: {when}",
-            hint=self._hint,
-            cause=REFUSED,
-            why=self._why,
+            f"{self.name} is not asked, as it keeps failing: {self._why}", hint=self._hint, cause=REFUSED, why=self._why
         )
 
 

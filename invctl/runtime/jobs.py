@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     Tick = Callable[[], Awaitable[int]]
 
 _CLOCK_CHECK_S = 1.0
+NEWS_MAX = 5
+REMIND_EVERY_S = 60.0
 
 
 class Jobs:
     """The jobs of one process.
 
     A tick does a bounded amount of work and returns how much it did. When it raises one of our errors, or the system's
-    (a full disk, no more files), that is logged, once until it succeeds or fails otherwise, and the job goes on.
-    Anything else is a bug, which ends `run`.
+    (a full disk, no more files), that is logged, and the job goes on: each error once until it succeeds, five at the
+    most, and then one a minute. Anything else is a bug, which ends `run`.
     """
 
     def __init__(self, log: FilteringBoundLogger, *, clock: Clock | None = None) -> None:
@@ -109,17 +111,24 @@ class Jobs:
         else:
             if job.failures:
                 self._log.info("job.recovered", job=job.name, failures=job.failures)
-            job.failures, job.last_error, job.overran = 0, "", False
+            job.failures, job.overran = 0, False
+            job.told.clear()
             self._log.debug("job.done", job=job.name, done=done)
         finally:
             self._running.discard(task)
 
     def _failed(self, job: _Job, error: InventoryError | OSError) -> None:
         job.failures += 1
-        # An outage fails every tick alike: its beginning and its end are news.
-        told = self._log.debug if job.last_error == str(error) else self._log.warning
-        told("job.failed", job=job.name, failures=job.failures, error=error)
-        job.last_error = str(error)
+        # An outage fails every tick, by one error or by turns: its beginning and its end are news, and that it lasts.
+        now_s, what = self._clock.monotonic_s(), str(error)
+        is_news = what not in job.told and len(job.told) < NEWS_MAX
+        if is_news:
+            job.told.add(what)
+        if is_news or now_s - job.told_s >= REMIND_EVERY_S:
+            job.told_s = now_s
+            self._log.warning("job.failed", job=job.name, failures=job.failures, error=error)
+        else:
+            self._log.debug("job.failed", job=job.name, failures=job.failures, error=error)
 
     def _overran(self, event: JobSubmissionEvent) -> None:
         job = self._jobs[event.job_id]
@@ -147,7 +156,8 @@ class _Job:
         self.tick = tick
         self.period = period
         self.failures = 0
-        self.last_error = ""
+        self.told: set[str] = set()
+        self.told_s = 0.0
         self.overran = False
 
 

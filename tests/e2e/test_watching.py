@@ -170,6 +170,10 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
         assert urlsplit(url).hostname == "127.0.0.1"
     assert ready(invd).json == {"ready": True, "reasons": {}, "stores": {"downtown": "up"}}
     assert ready(office).json == {"ready": True, "reasons": {}, "role": "serving", "shards": [0]}
+    # Whether both meet at all can be told from what each says.
+    namespace = chain.environ["INVCTL_NAMESPACE"]
+    for number, action in enumerate(["daemon.started", "central.started"]):
+        assert [line["namespace"] for line in chain.lines(number) if line["action"] == action] == [namespace]
 
 
 @pytest.mark.fault_tolerance
@@ -200,6 +204,11 @@ def test_a_broker_that_is_away_is_told_serves_clerks_and_is_drained_to(chain: Ch
         [sys.executable, "-m", "central", "status"], env=chain.environ, capture_output=True, text=True, check=True
     )
     assert "paused" in status.stdout
+    # The cause is told by whatever fails of it, and no time that has gone by when it is read.
+    eventually(lambda: "leases is not asked" in ready(office).json["reasons"].get("leases", ""))
+    reasons = ready(office).json["reasons"]
+    assert all("Connection refused" in reasons[name] for name in ("leases", "leases_breaker", "bus"))
+    assert not any("next attempt" in reason for reason in reasons.values())
     assert f"metrics      {office}/metrics" in status.stdout
     eventually(lambda: scrape(invd)['invd_pending_events{store="downtown"}'] == 1)
     away = scrape(invd)
@@ -219,6 +228,8 @@ def test_a_broker_that_is_away_is_told_serves_clerks_and_is_drained_to(chain: Ch
     assert "sends nothing" not in clerk("status").out
     told_lines = [line["action"] for line in chain.lines(0)]
     assert told_lines.count("breaker.opened") == told_lines.count("bus.lost") == 1
+    failed_jobs = [line for line in chain.lines(1) if line["action"] == "job.failed"]
+    assert len(failed_jobs) == len({(line["job"], line["message"]) for line in failed_jobs})
 
 
 @pytest.mark.fault_tolerance

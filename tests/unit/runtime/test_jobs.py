@@ -3,12 +3,14 @@
 import asyncio
 import datetime as dt
 import threading
+from itertools import count
 from typing import Any
 
 import apscheduler.schedulers.base
 import pytest
 from structlog.testing import CapturingLogger
 
+from invctl.clock import ManualClock
 from invctl.errors import UnreachableError
 from invctl.runtime import jobs as jobs_module
 from invctl.runtime.jobs import Jobs
@@ -104,6 +106,31 @@ async def test_an_error_of_ours_is_told_once_and_the_job_goes_on(log: Any) -> No
         ("job.recovered", {"job": "publish", "failures": 3}),
         ("job.recovered", {"job": "publish", "failures": 1}),
     ]
+
+
+@pytest.mark.fault_tolerance
+async def test_an_outage_that_is_told_in_many_ways_floods_no_log_and_is_not_forgotten(log: Any) -> None:
+    clock = ManualClock()
+    jobs, stop, ticks = Jobs(log, clock=clock), asyncio.Event(), count(1)
+
+    async def tick() -> int:
+        number = next(ticks)
+        if number == 301:
+            stop.set()
+            return 0
+        if number == 300:
+            clock.advance(jobs_module.REMIND_EVERY_S)
+        # By turns, as where a breaker opens, and then in words that are never the same.
+        raise UnreachableError("no broker" if number % 2 else "not asked" if number < 100 else f"for {number} s")
+
+    jobs.add("leases", SOON_S / 5, tick)
+    await jobs.run(stop)
+    said = [facts["failures"] for _, facts in told(log, "warning")]
+    assert said == [1, 2, 100, 102, 104, 300]
+    assert len(told(log, "debug")) == 300 - len(said) + 1
+
+    # What comes after it is news again.
+    assert told(log, "info") == [("job.recovered", {"job": "leases", "failures": 300})]
 
 
 @pytest.mark.fault_tolerance
