@@ -189,12 +189,19 @@ def _opened(_: TailEvent, data: dict[str, Any]) -> Told:
     return Told("opened", "blue", "the ledger", _text(data.get("name")))
 
 
+def _restored(_: TailEvent, data: dict[str, Any]) -> Told:
+    trade = "trades before it has heard from here" if data.get("trade") else ""
+    at = _text(data.get("taken_at"))
+    return Told("restored", "magenta", "the ledger", _joined(f"a backup of {at}" if at else "", trade, _by(data)))
+
+
 def _other(event: TailEvent, data: dict[str, Any]) -> Told:
     return Told((event.type or "").removeprefix(_PREFIX), "magenta", _changes(data), "")
 
 
 VERBS = {
     "opened": "ledger.created",
+    "restored": "ledger.restored",
     "added": "product.added",
     "edited": "product.edited",
     "adjusted": "stock.adjusted",
@@ -208,6 +215,7 @@ VERBS = {
 
 _TELLERS = {
     events.LEDGER_CREATED: _opened,
+    events.LEDGER_RESTORED: _restored,
     events.PRODUCT_ADDED: _added,
     events.PRODUCT_EDITED: _edited,
     events.STOCK_ADJUSTED: _adjusted,

@@ -54,6 +54,8 @@ def commands() -> Table:
         "product": Family(product, "What the store carries.", stock),
         "init": Entry("invctl.cli.init:init", "Open a new store.", store),
         "status": Entry("invctl.cli.status:status", "Show the ledger, the daemon and the link to head office.", store),
+        "backup": Entry("invctl.cli.backup:backup", "Copy the ledger into one file, while clerks work.", store),
+        "restore": Entry("invctl.cli.restore:restore", "Put a backup in the place of the ledger.", store),
         "sync": Entry("invctl.cli.sync:sync", "Wait until head office has everything.", store),
         "verify": Entry("invctl.cli.verify:verify", "Replay the ledger and check that it holds.", store),
         "daemon": Family(daemon, "The daemon that carries every change to head office.", store),

@@ -15,10 +15,12 @@ from typer import Context, Option
 from invctl.cli.command import home, open_ledger
 from invctl.cli.holding import store_time
 from invctl.cli.invd import Invd, as_record, describe, read_pid, running
-from invctl.cli.times import StoreTime
+from invctl.cli.times import StoreTime, machine_zone
 from invctl.cli.words import named
+from invctl.clock import SystemClock
 from invctl.console.command import output
 from invctl.errors import BusyError, UnreachableError, WrongStateError
+from invctl.ledger.disk import DamagedError
 from invctl.settings import LOG_FILE, RUN, oddities
 
 START_S = 20.0
@@ -188,8 +190,12 @@ def _becomes(condition: Callable[[], bool], limit_s: float) -> bool:
 
 def _time_of(ctx: Context) -> StoreTime:
     """Return what writes the store's times. Raises NotFoundError where there is no store."""
-    with open_ledger(ctx) as ledger:
-        return store_time(ledger)
+    try:
+        with open_ledger(ctx) as ledger:
+            return store_time(ledger)
+    except DamagedError:
+        # Its daemon is to be ended all the same.
+        return StoreTime(machine_zone() or "UTC", SystemClock().now_us())
 
 
 def _tell(ctx: Context, invd: Invd | None, when: StoreTime, *, changed: bool | None = None) -> None:

@@ -75,7 +75,7 @@ def init(
             folder, store, name=name or "", currency=currency, timezone=zone, origin=origin(clerk, None)
         ) as ledger:
             (folder / settings.RUN).mkdir(exist_ok=True)
-            _write_config(folder / settings.CONFIG_FILE, redis_url, namespace)
+            write_config(folder / settings.CONFIG_FILE, redis_url, namespace)
             record = {**ledger.store._asdict(), "home": str(folder), "seq": reads.head_seq(ledger)}
     except OSError as error:
         hint = "choose another --home, or look at its mode"
@@ -88,7 +88,7 @@ def init(
     )
 
 
-def _write_config(path: Path, redis_url: str | None, namespace: str | None) -> None:
+def write_config(path: Path, redis_url: str | None, namespace: str | None) -> None:
     """Write `config.toml`, which may come to hold a password; one that is there already stays."""
     with suppress(FileExistsError):
         path.touch(mode=0o600, exist_ok=False)

@@ -13,8 +13,8 @@ from invctl.cli.words import counted
 from invctl.clock import format_time
 from invctl.console.command import output
 from invctl.console.style import Part
-from invctl.ledger import reads
-from invctl.settings import oddities
+from invctl.ledger import disk, reads
+from invctl.settings import MEGABYTE, oddities
 
 
 def status(ctx: Context) -> None:
@@ -29,6 +29,8 @@ def status(ctx: Context) -> None:
     with open_ledger(ctx) as ledger:
         when = store_time(ledger)
         store, numbers = ledger.store, reads.status(ledger)
+        frozen, damaged = ledger.frozen(), disk.noted(ledger.path)
+        free, reserve = disk.free_bytes(folder), ledger.reserve_bytes
     link = numbers.link
     # Without a daemon nobody knows how the link stands; what was last known would read as if it were so now.
     state, words = (link.state, in_words) if invd else ("unknown", last_known)
@@ -46,6 +48,11 @@ def status(ctx: Context) -> None:
         "link": state,
         "reason": (link.reason or None) if invd else "no daemon runs",
         "suspects": link.suspects,
+        "damaged": damaged,
+        "frozen": frozen or None,
+        "disk_free_bytes": free,
+        "disk_reserve_bytes": reserve,
+        "disk_low": disk.is_low(free, reserve),
         "daemon": as_record(invd),
         "warnings": oddities(folder),
     }
@@ -72,6 +79,14 @@ def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreT
         (words.replace("; ", f"\n{'':10}"), "green" if record["link"] == "up" else "yellow"),
         f"\ndaemon    {describe(invd, when)}",
     ]
+    if why := record["damaged"]:
+        told.append((f"\nwrites    refused, as it is damaged: {why}\n{'':10}{disk.HINT}", "bold red"))
+    elif why := record["frozen"]:
+        told.append((f"\nwrites    refused: {why}", "bold red"))
+    if record["disk_low"]:
+        free, reserve = (record[f"disk_{name}_bytes"] // MEGABYTE for name in ("free", "reserve"))
+        low = f"{free} MB free, {reserve} MB are kept for ending what is reserved"
+        told.append((f"\ndisk      {low}\n{'':10}nothing new is begun until there is room", "bold yellow"))
     if record["suspects"]:
         asked = f"\nsuspect   {counted(record['suspects'], 'item')}: head office asks for a count"
         told.append((asked, "yellow"))

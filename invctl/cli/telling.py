@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COLUMNS = [Column(key) for key in HistoryRow._fields]
 _WORDS = {
     "ledger.created": "opened",
+    "ledger.restored": "restored",
     "product.added": "product added",
     "product.edited": "product edited",
     "reservation.created": "reserved",

@@ -15,7 +15,7 @@ from invctl.ledger.verify import Verdict
 def verify(ctx: Context) -> None:
     """Replay the ledger from its first event and check that it holds: hash chain, movements, sums, levels.
 
-    Exits 8 where something does not hold, and says what.
+    Exits 8 where something does not hold, and says what. From then on nothing is written to it.
 
     For example:
 
@@ -23,7 +23,7 @@ def verify(ctx: Context) -> None:
     """
     out = output(ctx)
     with open_ledger(ctx) as ledger, out.progress("replaying", total=reads.head_seq(ledger)) as bar:
-        verdict = verifying.verify(ledger, progress=bar.update)
+        verdict = verifying.examine(ledger, progress=bar.update)
     record = {**verdict._asdict(), "head_hash": verdict.head_hash.hex(), "sound": not verdict.findings}
     out.result(record, message=_message(verdict), ident=verdict.store)
     if verdict.findings:
@@ -34,8 +34,8 @@ _ADVICE: list[Part] = [
     ("\nwhat it means", "bold"),
     "\n  The file was damaged, or changed by other means than these commands. What it shows may be wrong.",
     ("\nwhat to do", "bold"),
-    "\n  Sell nothing from it, and end its daemon: `invctl daemon stop`. Keep a copy of its whole folder.",
-    "\n  Restore it from a backup, and count the items that are named here.",
+    "\n  Nothing is written to it any more. End its daemon: `invctl daemon stop`. Put a backup in its place:",
+    "\n  `invctl restore FILE` keeps what is there. Count the items that are named here.",
 ]
 
 

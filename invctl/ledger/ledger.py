@@ -345,10 +345,11 @@ def _begun(connection: apsw.Connection, path: Path, file: disk.FileId | None) ->
     """Bring a ledger up to date and return whose it is."""
     with translated(path, file):
         version = migrations.version_of(connection)
-        if version == 0:
-            raise no_ledger(path)
         if version < migrations.NEWEST:
+            # Nor is it to be taken for one that has not begun.
             disk.refuse(path)
+            if version == 0:
+                raise no_ledger(path)
             migrations.migrate(connection)
         row = database.first(connection, "SELECT store, name, currency, timezone, epoch FROM ledger")
         if row is None:

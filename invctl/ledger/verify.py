@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import parse_time
 from invctl.errors import InvalidValueError, RefusedError
+from invctl.ledger import disk
 from invctl.ledger.comparison import difference, differences, file_findings, table_findings
 from invctl.ledger.ledger import Store
 from invctl.model import events
@@ -63,6 +64,14 @@ def verify(ledger: Ledger, *, progress: Callable[[int], None] | None = None) -> 
         len(projection.reservations),
         findings,
     )
+
+
+def examine(ledger: Ledger, *, progress: Callable[[int], None] | None = None) -> Verdict:
+    """Replay the ledger as `verify` does. From one that does not hold on, nothing is written to it."""
+    verdict = verify(ledger, progress=progress)
+    if verdict.findings:
+        disk.note(ledger.path, f"a replay found that it does not hold: {verdict.findings[0]}")
+    return verdict
 
 
 class Stored(NamedTuple):

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from invctl.ledger.backup import back_up
+from invctl.ledger.ledger import Ledger
+
 if TYPE_CHECKING:
     from tests.e2e.clerk import Clerk
 
@@ -42,9 +45,11 @@ RESULTS = {
     "status": [
         *("store", "name", "currency", "timezone", "epoch", "home", "head_seq", "last_event_at", "products"),
         *("open_reservations", "acked_seq", "acked_at", "pending_events", "oldest_pending_age_s", "link", "reason"),
-        *("suspects", "daemon", "warnings"),
+        *("suspects", "damaged", "frozen", "disk_free_bytes", "disk_reserve_bytes", "disk_low", "daemon", "warnings"),
     ],
     "verify": ["store", "events", "head_hash", "skus", "reservations", "findings", "sound"],
+    "backup NEW": ["file", "store", "seq", "head_hash", "taken_at", "size_bytes"],
+    "restore BACKUP --home NEW": ["store", "home", "taken_seq", "taken_at", "seq", "kept", "trade"],
     "sync": ["store", "head_seq", "acked_seq", "pending_events", "link", "waited_s"],
     "daemon status": DAEMON,
     "daemon stop": [*DAEMON, "changed"],
@@ -71,6 +76,8 @@ IDS = {
     "init uptown --home NEW": "uptown",
     "status": "downtown",
     "verify": "downtown",
+    "backup NEW": "{new}",
+    "restore BACKUP --home NEW": "downtown",
     "sync": "0",
     "daemon status": "",
     "daemon stop": "",
@@ -85,11 +92,14 @@ IDS = {
 
 @pytest.fixture
 def call(clerk: Clerk) -> Any:
-    """Run a command in which KEY stands for an open reservation, and NEW for a folder that is not there yet."""
+    """Run a command in which KEY stands for an open reservation, BACKUP for one, and NEW for what is not there yet."""
     key = clerk("reserve", "MOUSE-001=2", "--order", "A-17", "-q").out.strip()
+    backup = clerk.home.parent / "backup.db"
+    with Ledger.open(clerk.home) as ledger:
+        back_up(ledger, backup)
 
     def run(command: str, *options: str) -> tuple[str, str]:
-        places = {"KEY": key, "NEW": str(clerk.home.parent / "new")}
+        places = {"KEY": key, "NEW": str(clerk.home.parent / "new"), "BACKUP": str(backup)}
         done = clerk(*(places.get(word, word) for word in command.split()), *options)
         assert done.code == 0, done.err
         return done.out, key
@@ -118,13 +128,13 @@ def test_a_list_in_json_is_one_line_in_ndjson_a_line_each_in_csv_has_a_head(
 
 
 @pytest.mark.parametrize("command", IDS)
-def test_quiet_prints_the_bare_id(call: Any, command: str) -> None:
+def test_quiet_prints_the_bare_id(call: Any, clerk: Clerk, command: str) -> None:
     out, key = call(command, "-q")
     wanted = IDS[command]
     if wanted is None:
         assert out.startswith("R-")
     else:
-        assert out.split() == wanted.format(key=key).split()
+        assert out.split() == wanted.format(key=key, new=clerk.home.parent / "new").split()
 
 
 def _cell(value: Any) -> str:

@@ -22,6 +22,7 @@ from invctl.bus.memory import MemoryBroker, MemoryBus
 from invctl.clock import SystemClock
 from invctl.errors import NotFoundError, RefusedError, UnreachableError
 from invctl.ledger import adjustments, outbox, products, reads, reservations
+from invctl.ledger.disk import DamagedError
 from invctl.ledger.ledger import FILE, Ledger
 from invctl.ledger.writing import Origin
 from invctl.runtime.logs import configure
@@ -240,9 +241,12 @@ async def test_a_damaged_event_is_refused_examined_and_named(
         )
         raw.close()
         async with office(broker, "downtown") as central, daemon(MemoryBus(broker), tmp_path) as running:
-            await until(lambda: reads.link(ledger).reason == "bytes_do_not_hash")
+            await until(lambda: any(line["reason"] == "bytes_do_not_hash" for line in running.logged("link.refused")))
             await until(lambda: any("event 2:" in line["finding"] for line in running.logged("ledger.damaged")))
             assert central.archive == {}
+        # From then on nothing is written to it, not even by the daemon.
+        with pytest.raises(DamagedError, match="its bytes do not lead to its hash|changed from outside"):
+            reservations.reserve(ledger, {"MOUSE-001": 1})
 
 
 @pytest.mark.fault_tolerance

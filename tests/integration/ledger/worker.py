@@ -13,7 +13,7 @@ from select import select
 from typing import Any
 
 from invctl.errors import BusyError, InventoryError, NotEnoughStockError
-from invctl.ledger import database, migrations, reservations
+from invctl.ledger import database, migrations, reads, reservations
 from invctl.ledger.ledger import FILE, Ledger
 
 
@@ -80,6 +80,13 @@ def stand(home: Path) -> None:
         say(reservations.reserve(ledger, {"MOUSE": 1}).seq)
 
 
+def look(home: Path) -> None:
+    """Have the ledger open until told to leave."""
+    with Ledger.open(home) as ledger:
+        say(reads.head_seq(ledger))
+        sys.stdin.readline()
+
+
 def create(home: Path, store: str) -> None:
     """Open a new ledger."""
     say("ready")
@@ -101,6 +108,6 @@ def migrate(home: Path) -> None:
 
 
 if __name__ == "__main__":
-    {work.__name__: work for work in (race, take_turns, trade, stay, stand, create, migrate)}[sys.argv[1]](
+    {work.__name__: work for work in (race, take_turns, trade, stay, stand, look, create, migrate)}[sys.argv[1]](
         Path(sys.argv[2]), *sys.argv[3:]
     )
