@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from daemon.metrics import StoreMeasure
 from invctl.backoff import Backoff
 from invctl.errors import BusyError, InventoryError, RefusedError, UnreachableError
-from invctl.ledger import history, outbox, reads, reservations
+from invctl.ledger import checkpoints, history, outbox, reads, reservations
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.rebase import rebase
 from invctl.ledger.verify import examine
@@ -69,6 +69,7 @@ class Courier:
         self._has_effects = asyncio.Event()
         self._forgetful = False
         self._expired = 0
+        self._begun_us = clock.now_us()
         self.trouble: InventoryError | None = None
         """Why the store is not served now, None while it is."""
         asyncio.get_running_loop().add_reader(home.poke_fd, self._poked)
@@ -229,6 +230,17 @@ class Courier:
             self._log.info("reservations.expired", count=count)
             self._wake.set()
         return count
+
+    async def checkpoint(self) -> int:
+        """Let the ledger state what its levels come to, where that is due. Returns whether it did."""
+        if not checkpoints.is_due(self._reader, begun_us=self._begun_us):
+            return 0
+        receipt = await self._on_thread(partial(checkpoints.append, self._writer))
+        if receipt is None:
+            return 0
+        self._log.info("ledger.checkpoint", seq=receipt.seq)
+        self._wake.set()
+        return 1
 
     async def remember(self) -> int:
         """Write down what is known of central, where it has changed.

@@ -36,6 +36,8 @@ EXPIRE_EVERY_S = 1.0
 MEASURE_EVERY_S = 1.0
 EXAMINE_EVERY_S = 60.0
 LEFT_OUT_EVERY_S = 10.0
+CHECKPOINT_EVERY_S = 60.0
+"""Looked at so often; how often there is one, `invctl.ledger.checkpoints` says."""
 
 
 class Service:
@@ -203,6 +205,7 @@ class Service:
         jobs.add("expire", EXPIRE_EVERY_S, lambda: self._each(Courier.expire))
         jobs.add("measure", MEASURE_EVERY_S, self._measure)
         jobs.add("examine", EXAMINE_EVERY_S, lambda: self._each(Courier.examine))
+        jobs.add("checkpoint", CHECKPOINT_EVERY_S, self._checkpoint)
 
     async def _each(self, tick: Callable[[Courier], Coroutine[Any, Any, int]]) -> int:
         # All of them, before one that failed is told.
@@ -212,6 +215,18 @@ class Service:
             if isinstance(each, BaseException):
                 raise each
         return sum(each for each in done if isinstance(each, int))
+
+    async def _checkpoint(self) -> int:
+        """Let the stores state their levels, one after the other: to sum up many takes the processor's time."""
+        done, failed = 0, None
+        for courier in list(self._couriers.values()):
+            try:
+                done += await courier.checkpoint()
+            except (InventoryError, OSError) as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return done
 
     async def _measure(self) -> int:
         """Look how far each store is, for those who watch, and say how it stands where that has changed."""

@@ -17,6 +17,7 @@ COLUMNS = [Column(key) for key in HistoryRow._fields]
 _WORDS = {
     "ledger.created": "opened",
     "ledger.restored": "restored",
+    "ledger.checkpoint": "checkpoint",
     "product.added": "product added",
     "product.edited": "product edited",
     "reservation.created": "reserved",

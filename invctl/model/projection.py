@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from invctl.model import events
+from invctl.model import checkpoint, events
 from invctl.model.reservation import Reservation, after_event
 from invctl.model.stock import EMPTY, StockLevel
 
 if TYPE_CHECKING:
     from invctl.model.events import Event
+
+_NAMED_MAX = 5
 
 
 class Product(NamedTuple):
@@ -40,11 +42,17 @@ class Projection:
         self.recounts: dict[str, int] = {}
         """What is to be counted, with the seq since which it is."""
         self.findings: list[Finding] = []
+        self.disagreements: list[Finding] = []
+        """Checkpoints that state other levels. They are no fault of the history: it goes on from its own levels."""
+        self._tally = checkpoint.Tally()
+        # What moved since the last checkpoint, and from where: years without one cost nothing.
+        self._untallied: dict[str, StockLevel] = {}
 
     def apply(self, seq: int, event: Event) -> None:
         """Take in the next event."""
         for entry in event.lines:
             before = self.levels.get(entry.sku, EMPTY)
+            self._untallied.setdefault(entry.sku, before)
             self.movements[entry.sku] += entry.on_hand_change
             if before.moved(entry.on_hand_change, entry.reserved_change) != entry.level:
                 self._find(seq, f"{entry.sku} does not follow: from {before} it moves to {entry.level}")
@@ -57,6 +65,11 @@ class Projection:
                 self._product(event)
             elif event.type in events.STATUS_AFTER:
                 self._reservation(seq, event)
+            elif event.type == events.LEDGER_CHECKPOINT:
+                self._checkpoint(seq, event)
+            elif event.type == events.LEDGER_REBASED:
+                # The ledger worked its levels out anew from its events.
+                self.disagreements.clear()
         except (KeyError, TypeError, AttributeError) as error:
             self._find(seq, f"{event.type} lacks a field, or has it of another type: {error!r}")
 
@@ -72,6 +85,7 @@ class Projection:
                 self._find(0, f"{sku} has {level.on_hand} on hand, its movements sum to {self.movements[sku]}")
             if level.reserved != held[sku]:
                 self._find(0, f"{sku} has {level.reserved} reserved, its pending reservations hold {held[sku]}")
+        self.findings += self.disagreements
         return self.findings
 
     def _find(self, seq: int, what: str) -> None:
@@ -85,6 +99,22 @@ class Projection:
         elif event.is_count:
             for entry in event.lines:
                 self.recounts.pop(entry.sku, None)
+
+    def _checkpoint(self, seq: int, event: Event) -> None:
+        for sku, before in self._untallied.items():
+            self._tally.move(sku, before, self.levels[sku])
+        self._untallied.clear()
+        try:
+            stated = checkpoint.read(event.data)
+        except (KeyError, TypeError, ValueError) as error:
+            self.disagreements.append(Finding(seq, f"the checkpoint cannot be read: {error!r}"))
+            return
+        if stated is None or self._tally.agrees(stated):
+            return
+        odd = sorted(self._tally.odd(stated).among(self.levels))
+        named = ", ".join(odd[:_NAMED_MAX]) + (f" and {len(odd) - _NAMED_MAX} more" if len(odd) > _NAMED_MAX else "")
+        what = f"the checkpoint states other levels than the events come to: look at {named or 'all of them'}"
+        self.disagreements.append(Finding(seq, what))
 
     def _product(self, event: Event) -> None:
         data = event.data

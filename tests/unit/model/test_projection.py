@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invctl.model import events
+from invctl.model import checkpoint, events
 from invctl.model.events import Event, MalformedEventError
 from invctl.model.projection import Finding, Product, Projection
 from invctl.model.reservation import ReservationLine
@@ -50,6 +50,11 @@ class History:
             for sku, (sold, freed) in shares.items()
         ]
         return self.append(type_, reservation(key, lines=moved), time)
+
+    def state(self, **other: StockLevel) -> int:
+        """Append a checkpoint of the levels, some of which are said to be others."""
+        stated = checkpoint.tally({**self.levels, **other}.items()).total()
+        return self.append(events.LEDGER_CHECKPOINT, stated.as_data())
 
     def findings(self) -> list[Finding]:
         return self.projection.close()
@@ -263,8 +268,60 @@ def test_an_event_that_lacks_a_field_is_found_and_changes_nothing(
     assert history.projection.products == {"A": Product("A", "Mouse", 8000)}
 
 
+@pytest.mark.business
+def test_checkpoints_of_what_the_events_come_to_are_no_findings(history: History) -> None:
+    history.state()
+    history.receive("B", 3)
+    history.receive("A", 1)
+    history.state()
+    history.reserve("R-1", A=2, B=1)
+    history.state()
+    assert history.findings() == []
+
+
+@pytest.mark.fault_tolerance
+def test_a_checkpoint_of_other_levels_is_found_and_names_the_sku(history: History) -> None:
+    history.receive("B", 3)
+    seq = history.state(B=StockLevel(4, 0, 1))
+    history.state()
+    what = "the checkpoint states other levels than the events come to: look at B"
+    assert history.projection.findings == []
+    assert history.findings() == [Finding(seq, what)]
+
+
+@pytest.mark.fault_tolerance
+def test_a_checkpoint_of_a_sku_without_events_is_found(history: History) -> None:
+    seq = history.state(GHOST=StockLevel(4, 0, 1))
+    the_only(history.findings(), seq, "look at all of them")
+
+
+@pytest.mark.fault_tolerance
+def test_many_names_are_counted(history: History) -> None:
+    skus = [f"S{number}" for number in range(7)]
+    for sku in skus:
+        history.receive(sku, 1)
+    seq = history.state(**dict.fromkeys(skus, StockLevel(2, 0, 1)))
+    the_only(history.findings(), seq, "look at S0, S1, S2, S3, S4 and 2 more")
+
+
+@pytest.mark.fault_tolerance
+def test_a_rejoin_works_the_levels_out_anew_so_earlier_checkpoints_no_longer_count(history: History) -> None:
+    history.state(A=StockLevel(4, 0, 1))
+    history.append(events.LEDGER_REBASED, {"epoch": 2})
+    history.state()
+    assert history.findings() == []
+
+
+@pytest.mark.fault_tolerance
+def test_a_checkpoint_that_cannot_be_read_is_found_and_one_of_later_days_is_not(history: History) -> None:
+    seq = history.append(events.LEDGER_CHECKPOINT, {"form": checkpoint.FORM})
+    history.append(events.LEDGER_CHECKPOINT, {"form": "of-later-days"})
+    the_only(history.findings(), seq, "cannot be read")
+
+
 FIELDS = [
     *("sku", "name", "price", "reservation", "created_at", "expires_at", "order", "clerk", "lines", "holds"),
+    *("form", "skus", "digest", "rows", "columns"),
     *("quantity", "confirmed", "released", "on_hand", "on_hand_change", "reserved", "reserved_change", "version"),
 ]
 documents = st.recursive(
@@ -272,7 +329,10 @@ documents = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6),
     max_leaves=20,
 )
-TYPES = [events.PRODUCT_ADDED, events.PRODUCT_EDITED, events.STOCK_ADJUSTED, *events.STATUS_AFTER]
+TYPES = [
+    *(events.PRODUCT_ADDED, events.PRODUCT_EDITED, events.STOCK_ADJUSTED, events.LEDGER_CHECKPOINT),
+    *events.STATUS_AFTER,
+]
 
 
 @pytest.mark.fault_tolerance
