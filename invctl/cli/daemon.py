@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Context, Option
 
@@ -19,7 +19,8 @@ from invctl.cli.times import StoreTime, machine_zone
 from invctl.cli.words import named
 from invctl.clock import SystemClock
 from invctl.console.command import output
-from invctl.errors import BusyError, UnreachableError, WrongStateError
+from invctl.console.exits import ExitCode
+from invctl.errors import BusyError, InvalidValueError, InventoryError, UnreachableError, WrongStateError
 from invctl.ledger.disk import DamagedError
 from invctl.settings import LOG_FILE, RUN, oddities
 
@@ -31,12 +32,19 @@ LOOK_EVERY_S = 0.02
 LOG_BYTES_MAX = 16 * 1024 * 1024
 
 
-def start(ctx: Context) -> None:
-    """Start the daemon in the background, and wait until it runs. One that runs already stays.
+def start(
+    ctx: Context,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None,
+        Option("--log-level", help="The least that is logged, info unless said otherwise."),
+    ] = None,
+) -> None:
+    """Start the daemon in the background, and wait until it runs. One that runs already stays as it is.
 
     For example:
 
         invctl daemon start
+        invctl daemon start --log-level debug
     """
     folder, when = home(ctx), _time_of(ctx)
     log = folder / RUN / LOG_FILE
@@ -45,10 +53,13 @@ def start(ctx: Context) -> None:
         log.parent.mkdir(exist_ok=True)
         _turn_over(log)
     begun_at = log.stat().st_size if log.exists() else 0
-    invd = _settled(folder, before or _spawn(folder, log), _has_tried)
+    options = ["--log-level", log_level] if log_level else []
+    invd = _settled(folder, before or _spawn(folder, log, options), _has_tried)
     if invd is None:
-        raise _not_running(f"ended at once: {_last_words(log, begun_at)}")
+        raise _ended(log, begun_at)
     _tell(ctx, invd, when, changed=before is None)
+    if before is not None and log_level:
+        output(ctx).talk([("note:", "bold yellow"), " it goes on at the log level that it was started with"])
 
 
 def stop(
@@ -78,7 +89,7 @@ def stop(
 
 
 def status(ctx: Context) -> None:
-    """Tell whether the daemon runs, and whether it reaches the broker.
+    """Tell whether the daemon runs, and whether it reaches the broker. Either is no error: the exit code is 0.
 
     For example:
 
@@ -123,14 +134,14 @@ def _settled(folder: Path, invd: Invd, condition: Callable[[Invd], bool]) -> Inv
     return now
 
 
-def _spawn(folder: Path, log: Path) -> Invd:
-    """Start a daemon that writes to `log`. Raises UnreachableError where it does not come to run."""
+def _spawn(folder: Path, log: Path, options: list[str]) -> Invd:
+    """Start a daemon that writes to `log`. Raises as `_ended` returns where it does not come to run."""
     # Its modules are found where ours were; what happens to lie in the folder is none of them (-P).
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     with log.open("ab") as stream:
         begun_at = stream.tell()
         invd = subprocess.Popen(
-            [sys.executable, "-P", "-m", "daemon", "run", str(folder)],
+            [sys.executable, "-P", "-m", "daemon", "run", str(folder), *options],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
@@ -156,7 +167,15 @@ def _spawn(folder: Path, log: Path) -> Invd:
         invd.kill()
         invd.wait()
         raise _not_running("did not come to run in time")
-    raise _not_running(f"ended at once: {_last_words(log, begun_at)}")
+    raise _ended(log, begun_at, invd.returncode)
+
+
+def _ended(log: Path, begun_at: int, code: int | None = None) -> InventoryError:
+    """Return what to raise of a daemon that ended at once: what is wrong with a setting is nobody's else's fault."""
+    why, hint = _last_words(log, begun_at)
+    if code == ExitCode.USAGE:
+        return InvalidValueError(f"the daemon ended at once: {why}", hint=hint)
+    return _not_running(f"ended at once: {why}")
 
 
 def _not_running(why: str) -> UnreachableError:
@@ -169,13 +188,14 @@ def _turn_over(log: Path) -> None:
         log.replace(log.with_suffix(".log.1"))
 
 
-def _last_words(log: Path, begun_at: int) -> str:
-    """Return the error that a daemon ended with, or else its last line."""
+def _last_words(log: Path, begun_at: int) -> tuple[str, str]:
+    """Return the error that a daemon ended with, or else its last line, and the hint that came with it."""
     with log.open("rb") as stream:
         stream.seek(begun_at)
         lines = [line for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith(("error: ", "unexpected: "))]
-    return [*errors, *lines[-1:], "it wrote nothing"][0]
+    hints = [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
+    return [*errors, *lines[-1:], "it wrote nothing"][0], [*hints, "`invctl daemon logs` shows what it wrote"][0]
 
 
 def _becomes(condition: Callable[[], bool], limit_s: float) -> bool:
@@ -210,10 +230,12 @@ def _tell(ctx: Context, invd: Invd | None, when: StoreTime, *, changed: bool | N
             message += f"\nstores: {named(invd.stores)}"
         if invd.metrics:
             message += f"\nmetrics: {invd.metrics}/metrics"
+        elif invd.metrics_trouble:
+            message += f"\nmetrics: none, {invd.metrics_trouble}"
     output(ctx).result(record, message=message, ident=str(invd.pid) if invd else None)
     if output(ctx).fmt != "table":
         return
-    if invd is not None and invd.hint:
+    if invd is not None and invd.hint and not invd.stands_still:
         output(ctx).talk([("hint:", "bold"), f" {invd.hint}"])
     if changed is None or invd is not None:
         for warning in oddities(home(ctx)):

@@ -77,6 +77,15 @@ def init(
             (folder / settings.RUN).mkdir(exist_ok=True)
             write_config(folder / settings.CONFIG_FILE, redis_url, namespace)
             record = {**ledger.store._asdict(), "home": str(folder), "seq": reads.head_seq(ledger)}
+    except RefusedError as error:
+        if (redis_url or namespace) and error.message.startswith("there is a ledger here already"):
+            # Most likely it is the settings that are meant.
+            raise RefusedError(
+                error.message,
+                hint=f"set redis_url and namespace in {folder / settings.CONFIG_FILE}; for another store, --home",
+                **error.details,
+            ) from error
+        raise
     except OSError as error:
         hint = "choose another --home, or look at its mode"
         raise RefusedError(f"{folder} cannot be used: {error.strerror}", hint=hint) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.settings import LOCK_FILE, PID_FILE, RUN, STATUS_FILE
@@ -15,12 +16,18 @@ if TYPE_CHECKING:
     from invctl.cli.times import StoreTime
 
 
+STALLED_AFTER_S = 15.0
+"""A daemon that has not renewed for so long what it says of itself stands still: it does so every second."""
+
+
 class Invd(NamedTuple):
     """A daemon that runs. What it has not said of itself yet is None."""
 
     pid: int
     since: str | None = None
     broker: str | None = None
+    namespace: str | None = None
+    """Under which name the chain uses the broker: head office has to use the same."""
     connection: str | None = None
     """`connecting` until the first attempt has ended, then `connected` or `lost`."""
     why: str | None = None
@@ -30,8 +37,17 @@ class Invd(NamedTuple):
     """Whether it still tries to send: its state, since when, how often it failed, and when it tries next."""
     metrics: str | None = None
     """Where it can be watched."""
+    metrics_trouble: str | None = None
+    """Why it cannot be, although it is to."""
     stores: list[str] | None = None
     """All that it serves."""
+    silent_s: float | None = None
+    """Since it last said anything of itself. It does not say that: its file tells."""
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether it was stopped, or hangs, as far as can be told: then nothing that it said may be believed."""
+        return self.silent_s is not None and self.silent_s >= STALLED_AFTER_S
 
 
 def running(home: Path) -> Invd | None:
@@ -40,10 +56,11 @@ def running(home: Path) -> Invd | None:
     # Without a pid no lock is tried: one that is starting must not find its lock taken by whoever asks.
     if pid is None or not _is_held(home / RUN / LOCK_FILE):
         return None
-    said = _read_status(home / RUN / STATUS_FILE)
+    path = home / RUN / STATUS_FILE
+    said = _read_status(path)
     if said.get("pid") != pid:
         return Invd(pid)
-    return Invd(pid, *(said.get(name) or None for name in Invd._fields[1:]))
+    return Invd(pid, *(said.get(name) or None for name in Invd._fields[1:-1]))._replace(silent_s=_silent_s(path))
 
 
 def read_pid(home: Path) -> int | None:
@@ -78,10 +95,20 @@ def _read_status(path: Path) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
+def _silent_s(path: Path) -> float | None:
+    try:
+        return max(time.time() - path.stat().st_mtime, 0.0)
+    except FileNotFoundError:
+        return None
+
+
 def describe(invd: Invd | None, when: StoreTime) -> str:
     """Return what there is to say of a daemon, or that there is none, in one line."""
     if invd is None:
         return "not running: `invctl daemon start` starts it"
+    if invd.silent_s is not None and invd.stands_still:
+        since_us = when.now_us - round(invd.silent_s * 1_000_000)
+        return f"stands still since {when.exact(since_us)}, pid {invd.pid}: {how_to_end(invd)}"
     since = f" since {when.exact(invd.since)}" if invd.since else ""
     told = f"running{since}, pid {invd.pid}"
     if invd.stores and len(invd.stores) > 1:
@@ -89,7 +116,13 @@ def describe(invd: Invd | None, when: StoreTime) -> str:
     if invd.connection == "lost":
         return f"{told}; {invd.why} (see `invctl daemon logs`){_pause(invd, when)}"
     reach = {"connecting": ", connecting to ", "connected": ", connected to "}.get(invd.connection or "", "")
-    return f"{told}{reach}{invd.broker}{_pause(invd, when)}" if reach else told
+    chain = f", namespace {invd.namespace}" if invd.namespace else ""
+    return f"{told}{reach}{invd.broker}{chain}{_pause(invd, when)}" if reach else told
+
+
+def how_to_end(invd: Invd) -> str:
+    """Say what to do about a daemon that stands still, and so does not heed what it is told."""
+    return f"`kill -9 {invd.pid}` ends it, and loses nothing; then `invctl daemon start`"
 
 
 def _pause(invd: Invd, when: StoreTime) -> str:
@@ -104,4 +137,6 @@ def _pause(invd: Invd, when: StoreTime) -> str:
 def as_record(invd: Invd | None) -> dict[str, Any]:
     """Return the same as a JSON value."""
     known = invd._asdict() if invd else dict.fromkeys(Invd._fields)
-    return {"running": invd is not None, **known}
+    silent_s = known.pop("silent_s")
+    still_s = int(silent_s) if silent_s is not None and silent_s >= STALLED_AFTER_S else None
+    return {"running": invd is not None, **known, "stands_still_s": still_s}

@@ -41,7 +41,7 @@ def in_words(link: LinkRow, store: str) -> str:
     return "silent: head office does not answer" if link.acked_us else "silent: head office has never answered"
 
 
-def last_known(link: LinkRow, store: str) -> str:
-    """Return the same where no daemon runs, so that nobody knows how it stands now."""
+def last_known(link: LinkRow, store: str, why: str = "no daemon runs") -> str:
+    """Return the same where no daemon runs, or it stands still, so that nobody knows how it stands now."""
     before = f"; before that it was {in_words(link, store)}" if link.state in NOT_TAKEN else ""
-    return f"silent: no daemon runs{before}"
+    return f"silent: {why}{before}"

@@ -33,7 +33,8 @@ def status(ctx: Context) -> None:
         free, reserve = disk.free_bytes(folder), ledger.reserve_bytes
     link = numbers.link
     # Without a daemon nobody knows how the link stands; what was last known would read as if it were so now.
-    state, words = (link.state, in_words) if invd else ("unknown", last_known)
+    nobody = "no daemon runs" if invd is None else "the daemon stands still" if invd.stands_still else None
+    words = last_known(link, store.store, nobody) if nobody else in_words(link, store.store)
     record = {
         **store._asdict(),
         "home": str(folder),
@@ -45,8 +46,8 @@ def status(ctx: Context) -> None:
         "acked_at": _time(link.acked_us),
         "pending_events": max(numbers.head_seq - link.acked_seq, 0),
         "oldest_pending_age_s": _age_s(numbers.oldest_pending_us, when.now_us),
-        "link": state,
-        "reason": (link.reason or None) if invd else "no daemon runs",
+        "link": "unknown" if nobody else link.state,
+        "reason": nobody or link.reason or None,
         "suspects": link.suspects,
         "damaged": damaged,
         "frozen": frozen or None,
@@ -56,7 +57,7 @@ def status(ctx: Context) -> None:
         "daemon": as_record(invd),
         "warnings": oddities(folder),
     }
-    output(ctx).result(record, message=_message(record, words(link, store.store), invd, when), ident=store.store)
+    output(ctx).result(record, message=_message(record, words, invd, when), ident=store.store)
 
 
 def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreTime) -> list[Part]:

@@ -6,7 +6,7 @@ from typing import Annotated
 from typer import Context, Option
 
 from invctl.cli.command import open_ledger
-from invctl.cli.invd import Invd, running
+from invctl.cli.invd import Invd, how_to_end, running
 from invctl.cli.link import NOT_TAKEN, explain, in_words
 from invctl.cli.words import counted
 from invctl.clock import parse_time
@@ -22,6 +22,8 @@ TIMEOUT_S = 60
 LOOK_EVERY_S = 0.02
 # A heartbeat and the answer to it: after so long without progress, a refusal is none that has just been lifted.
 SETTLED_S = 3.0
+# A daemon that says nothing of itself for so long is slow at least; it does so every second.
+SILENT_S = 5.0
 # Whether the daemon lives is asked less often: it takes files to tell.
 LOOKS_A_DAEMON = 25
 
@@ -93,16 +95,25 @@ def _wait(ledger: Ledger, acked_seq: int, head_seq: int, deadline_s: float, bar:
             if invd is None:
                 hint = "`invctl daemon start` starts it"
                 raise UnreachableError(f"no daemon runs, and {lacking}", hint=hint, **pending)
+            if invd.stands_still:
+                raise UnreachableError(f"the daemon stands still, and {lacking}", hint=how_to_end(invd), **pending)
         if link.state in NOT_TAKEN and now_s - moved_s >= SETTLED_S and _is_of(link, invd):
             why, todo = explain(link, ledger.store.store)
             details = {**pending, "link": link.state, "reason": link.reason}
             raise UnreachableError(f"{lacking}: {why}", hint=todo, **details)
         if now_s >= deadline_s:
             message = f"time ran out with {lacking}"
-            hint = f"the link is {in_words(link, ledger.store.store)}"
-            raise UnreachableError(message, hint=hint, **pending)
+            raise UnreachableError(message, hint=_why_not(ledger, link), **pending)
         look += 1
         time.sleep(LOOK_EVERY_S)
+
+
+def _why_not(ledger: Ledger, link: LinkRow) -> str:
+    """Say what is known of why nothing comes: how the link is, if the daemon is there to know."""
+    invd = running(ledger.home)
+    if invd is not None and (invd.silent_s or 0.0) >= SILENT_S:
+        return f"the daemon has said nothing for {int(invd.silent_s or 0.0)} s: see `invctl daemon status`"
+    return f"the link is {in_words(link, ledger.store.store)}"
 
 
 def _is_of(link: LinkRow, invd: Invd | None) -> bool:

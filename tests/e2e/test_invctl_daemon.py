@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -17,8 +19,10 @@ import pytest
 
 from invctl.cli.daemon import LOG_BYTES_MAX
 from invctl.cli.invd import running
+from invctl.cli.sync import SILENT_S
 from invctl.ledger.ledger import Ledger
-from invctl.settings import CONFIG_FILE, LOG_FILE, RUN
+from invctl.settings import CONFIG_FILE, LOG_FILE, RUN, STATUS_FILE
+from scripts.chain.waiting import wait_until
 from tests.e2e.clerk import INVCTL, environment, hold_in_the_past
 from tests.integration.ledger.processes import queue_locks
 
@@ -58,11 +62,13 @@ def test_start_status_logs_stop(at_home: Clerk) -> None:
     assert status.pop("since") == started["since"]
     assert status.pop("breaker")["state"] in ("closed", "open", "half_open")
     assert status.pop("metrics").startswith("http://127.0.0.1:")
+    assert status.pop("metrics_trouble") is status.pop("stands_still_s") is None
     why = "Redis at 127.0.0.1:1 cannot be used: Connection refused"
     assert status == {
         "running": True,
         "pid": pid,
         "broker": "redis 127.0.0.1:1",
+        "namespace": "inv",
         "connection": "lost",
         "why": why,
         "hint": "see that the broker runs and its URL is right",
@@ -112,11 +118,51 @@ def test_one_that_ends_at_once_is_told_with_its_reason(at_home: Clerk) -> None:
     clerk = at_home
     (clerk.home / CONFIG_FILE).write_text("redis_url = \n")
     done = clerk.process("daemon", "start", "-o", "json", env={"INVCTL_REDIS_URL": ""})
-    assert done.code == 7
+    assert done.code == 2
     assert done.error["message"].startswith("the daemon ended at once: ")
     assert "config.toml is not TOML" in done.error["message"]
+    assert done.error["hint"] == "mend it, or take it away"
     assert running(clerk.home) is None
     assert "config.toml is not TOML" in clerk("daemon", "logs").out
+
+
+def test_a_broker_s_url_that_cannot_be_read_is_told_with_the_forms_that_can(at_home: Clerk) -> None:
+    done = at_home.process("daemon", "start", "-o", "json", env={"INVCTL_REDIS_URL": "foo://x"})
+    assert (done.code, done.error["message"]) == (2, "the daemon ended at once: the broker's URL cannot be read")
+    assert done.error["hint"].startswith("write redis://")
+
+
+@pytest.mark.fault_tolerance
+def test_one_that_stands_still_is_told_by_all_who_ask_and_nothing_that_it_said_is_believed(at_home: Clerk) -> None:
+    clerk = at_home
+    pid = clerk.process("daemon", "start", "--log-level", "debug", "-o", "json").json["pid"]
+    assert '"level": "debug"' in (clerk.home / RUN / LOG_FILE).read_text()
+    assert "it goes on at the log level that it was started with" in clerk("daemon", "start", "--log-level", "info").err
+    os.kill(pid, signal.SIGSTOP)
+    long_ago_s = time.time() - 60
+    os.utime(clerk.home / RUN / STATUS_FILE, (long_ago_s, long_ago_s))
+    todo = f"`kill -9 {pid}` ends it, and loses nothing; then `invctl daemon start`"
+    for command in (("status",), ("daemon", "status"), ("daemon", "start")):
+        told = clerk(*command)
+        assert "stands still since " in told.out
+        assert f", pid {pid}: {todo}" in told.out
+    assert "link      silent: the daemon stands still\n" in clerk("status").out
+    whole = clerk("status", "-o", "json").json
+    assert (whole["link"], whole["reason"]) == ("unknown", "the daemon stands still")
+    waited = clerk("sync", "--wait", "--timeout", "1h", "-o", "json")
+    assert (waited.code, waited.error["message"], waited.error["hint"]) == (
+        7,
+        "the daemon stands still, and 6 events not acknowledged",
+        todo,
+    )
+    # What was not long ago may be a pause; but it is not the link's.
+    lately_s = time.time() - SILENT_S
+    os.utime(clerk.home / RUN / STATUS_FILE, (lately_s, lately_s))
+    waited = clerk("sync", "--wait", "--timeout", "1s", "-o", "json")
+    assert re.fullmatch(r"the daemon has said nothing for \d+ s: see `invctl daemon status`", waited.error["hint"])
+    # Once it goes on, so does what is told.
+    os.kill(pid, signal.SIGCONT)
+    assert wait_until(lambda: "stands still" not in clerk("daemon", "status").out, timeout_s=30)
 
 
 def test_a_setting_that_nobody_reads_is_told_by_all_who_look(at_home: Clerk) -> None:

@@ -160,6 +160,12 @@ def test_of_one_that_wrote_nothing_that_is_said(starts: Starts) -> None:
     assert done.error["message"] == "the daemon ended at once: it wrote nothing"
 
 
+def test_one_that_cannot_use_its_settings_is_a_usage_error_with_its_hint(starts: Starts) -> None:
+    done = starts("print('error: no such broker\\nhint: write redis://', file=sys.stderr); sys.exit(2)")
+    assert (done.code, done.error["message"]) == (2, "the daemon ended at once: no such broker")
+    assert done.error["hint"] == "write redis://"
+
+
 def test_the_reason_is_its_own_and_not_that_of_an_earlier_one(starts: Starts) -> None:
     assert starts("sys.exit('error: old')").error["message"].endswith(": old")
     # Not of the same length: Python tells a module from its compiled form by length and second.

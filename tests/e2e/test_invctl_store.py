@@ -83,6 +83,11 @@ class TestInit:
         done = clerk("init", "uptown")
         assert (done.code, done.out) == (8, "")
         assert done.err.startswith("error: there is a ledger here already, of store downtown\nhint: ")
+        # Whoever names a broker most likely wants this store to have it.
+        for setting in (("--redis-url", "redis://office:6379/0"), ("--namespace", "chain")):
+            done = clerk("init", "downtown", *setting)
+            assert done.code == 8
+            assert f"\nhint: set redis_url and namespace in {clerk.home / CONFIG_FILE};" in done.err
         assert clerk("status", "-q").out == "downtown\n"
 
     def test_the_time_zone_is_the_machines_unless_said_otherwise(

@@ -282,6 +282,8 @@ def test_a_daemon_without_a_port_of_its_own_works_and_takes_it_when_it_can(chain
         chain.start("daemon", "run", str(chain.clerk.home), environ={"INVD_METRICS_PORT": str(port)})
         eventually(lambda: chain.daemon_says().get("connection") == "connected")
         assert chain.daemon_says()["metrics"] is None
+        why = f"port {port} of 127.0.0.1 cannot be had: Address already in use"
+        assert f"\nmetrics: none, {why}" in chain.clerk("daemon", "status").out
         assert "watch.not_served" in [line["action"] for line in chain.lines(0)]
     eventually(lambda: chain.daemon_says()["metrics"] == f"http://127.0.0.1:{port}")
     assert ready(f"http://127.0.0.1:{port}").status == 200

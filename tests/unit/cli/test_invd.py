@@ -3,17 +3,22 @@
 import fcntl
 import json
 import os
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from daemon.service import MEASURE_EVERY_S
 from invctl.cli import invd
 from invctl.cli.link import _REFUSED, in_words, last_known
 from invctl.cli.sync import SETTLED_S
 from invctl.cli.times import StoreTime
+from invctl.clock import SystemClock
 from invctl.ledger.reads import LinkRow
+from invctl.runtime import status
 from invctl.settings import LOCK_FILE, PID_FILE, RUN, STATUS_FILE
 from invctl.sync import frames
 from invctl.sync.shipper import HEARTBEAT_S, SILENCE_S, Link
@@ -32,11 +37,13 @@ SAID = {
     "pid": 4711,
     "since": "2026-11-24T09:00:00.000000Z",
     "broker": "redis here:1",
+    "namespace": "inv",
     "connection": "lost",
     "why": "nobody is there",
     "hint": "look",
     "breaker": BREAKER,
     "metrics": "http://127.0.0.1:9464",
+    "metrics_trouble": None,
     "stores": ["downtown"],
 }
 
@@ -59,12 +66,27 @@ def held(home: Path) -> Iterator[Path]:
 
 
 def test_one_that_runs(held: Path) -> None:
-    assert invd.as_record(invd.running(held)) == {"running": True, **SAID}
+    assert invd.as_record(invd.running(held)) == {"running": True, **SAID, "stands_still_s": None}
+
+
+@pytest.mark.fault_tolerance
+def test_one_that_no_longer_says_that_it_is_there_stands_still(held: Path) -> None:
+    then_s = time.time() - 60
+    os.utime(held / RUN / STATUS_FILE, (then_s, then_s))
+    seen = invd.running(held)
+    assert seen is not None
+    assert 60 <= invd.as_record(seen)["stands_still_s"] < 3600
+    told = invd.describe(seen, StoreTime("UTC", SystemClock().now_us()))
+    assert re.fullmatch(r"stands still since .* UTC, pid 4711: `kill -9 4711` ends it, and loses nothing; .*", told)
+
+
+def test_a_daemon_and_those_who_ask_for_it_mean_the_same_by_standing_still() -> None:
+    assert invd.STALLED_AFTER_S == status.STALLED_AFTER_S > MEASURE_EVERY_S * 5
 
 
 def test_a_pid_without_its_lock_is_what_a_killed_one_left(home: Path) -> None:
     assert invd.running(home) is None
-    assert invd.as_record(None) == {"running": False, **dict.fromkeys(SAID)}
+    assert invd.as_record(None) == {"running": False, **dict.fromkeys(SAID), "stands_still_s": None}
 
 
 def test_nothing_at_all(tmp_path: Path) -> None:
@@ -102,6 +124,10 @@ def test_the_lock_is_given_back(home: Path) -> None:
         ({}, "running, pid 7"),
         ({"broker": "redis here:1", "connection": "connecting"}, "running, pid 7, connecting to redis here:1"),
         ({"broker": "redis here:1", "connection": "connected"}, "running, pid 7, connected to redis here:1"),
+        (
+            {"broker": "redis here:1", "namespace": "chain", "connection": "connected"},
+            "running, pid 7, connected to redis here:1, namespace chain",
+        ),
         ({"connection": "lost", "why": "wrong password"}, "running, pid 7; wrong password (see `invctl daemon logs`)"),
         (
             {"connection": "lost", "why": "gone", "breaker": BREAKER},
