@@ -245,7 +245,7 @@ async def test_a_damaged_event_is_refused_examined_and_named(
             await until(lambda: any("event 2:" in line["finding"] for line in running.logged("ledger.damaged")))
             assert central.archive == {}
         # From then on nothing is written to it, not even by the daemon.
-        with pytest.raises(DamagedError, match="its bytes do not lead to its hash|changed from outside"):
+        with pytest.raises(DamagedError, match=r"its bytes do not lead to its hash|changed from outside"):
             reservations.reserve(ledger, {"MOUSE-001": 1})
 
 
