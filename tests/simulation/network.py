@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from invctl.bus.faults import Delivery
-    from tests.simulation.agenda import Agenda
+    from scripts.simulation.agenda import Agenda
 
 PERFECT = Faults(latency_s=0.001)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.simulation.agenda import ViolationError
 from tests.simulation import planted
-from tests.simulation.agenda import ViolationError
 from tests.simulation.world import DRAIN_MAX_S, Bugs, World
 
 if TYPE_CHECKING:

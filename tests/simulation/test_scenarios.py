@@ -9,7 +9,7 @@ import pytest
 
 from invctl.sync import frames
 from invctl.sync.shipper import HEARTBEAT_S, RETRY_FIRST_S, SILENCE_S, Link
-from tests.simulation.agenda import START_S
+from scripts.simulation.agenda import START_S
 from tests.simulation.world import World
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from invctl.sync import frames
 from invctl.sync.peer import PROOFS_KEPT
 from invctl.sync.receiver import Receiver
 from invctl.sync.shipper import HEARTBEAT_S, RETRY_MAX_S, WINDOW_FRAMES_MAX, Link, Shipper
-from tests.simulation.agenda import START_S, Agenda, ViolationError
+from scripts.simulation.agenda import START_S, Agenda, ViolationError
 from tests.simulation.central import Database, SimCentral
 from tests.simulation.network import Network
 from tests.simulation.store import SimStore
