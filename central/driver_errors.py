@@ -13,26 +13,29 @@ from invctl.errors import BusyError, InventoryError, RefusedError, UnreachableEr
 if TYPE_CHECKING:
     from sqlalchemy import ExceptionContext
 
+# Most often it is in the settings file, and a person at the command line cannot tell which it was.
+_URL = "the database's URL (database_url in config.toml, INVCENTRAL_DATABASE_URL, or --database-url)"
+
 _SQLITE: dict[str, tuple[type[InventoryError], str]] = {
     "BUSY": (BusyError, "another process writes to it; try again"),
     "LOCKED": (BusyError, "another process writes to it; try again"),
-    "CANTOPEN": (UnreachableError, "check INVCENTRAL_DATABASE_URL; invcentral init makes a new one"),
+    "CANTOPEN": (UnreachableError, f"check {_URL}; invcentral init makes a new one"),
     "FULL": (UnreachableError, "make room on its disk"),
     "IOERR": (UnreachableError, "check its disk"),
     "PERM": (UnreachableError, "check the permissions of its file and folder"),
     "READONLY": (UnreachableError, "check the permissions of its file and folder"),
     "CORRUPT": (RefusedError, "stop invcentral, keep the file, and restore a backup"),
-    "NOTADB": (RefusedError, "check INVCENTRAL_DATABASE_URL: that file is something else"),
+    "NOTADB": (RefusedError, f"that file is something else: check {_URL}"),
 }
 
 _TRY_AGAIN = "try again"
-_LOOK = "check that the server runs, and INVCENTRAL_DATABASE_URL"
+_LOOK = f"check that the server runs, and {_URL}"
 # By the beginning of the SQLSTATE.
 _POSTGRES: dict[str, tuple[type[InventoryError], str]] = {
     "08": (UnreachableError, _LOOK),
-    "25006": (UnreachableError, "that server is a read-only standby; point INVCENTRAL_DATABASE_URL at the primary"),
+    "25006": (UnreachableError, f"that server is a read-only standby; point {_URL} at the primary"),
     "25P03": (UnreachableError, "this process stood still inside a transaction, and was cut off"),
-    "28": (UnreachableError, "check the user and password in INVCENTRAL_DATABASE_URL"),
+    "28": (UnreachableError, f"check the user and password in {_URL}"),
     "3D000": (UnreachableError, "create the database first: createdb"),
     "40": (BusyError, _TRY_AGAIN),
     "42501": (UnreachableError, "grant that user what it needs"),

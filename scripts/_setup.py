@@ -147,7 +147,10 @@ def main(root: Path, key: str, extras: list[str]) -> int:
     try:
         lock = _locked(root)
         if not venv.is_complete(key, extras):
-            _say("setting up .venv (once, about a minute) ...")
+            missing = [extra for extra in extras if not venv.is_complete(key, [extra])]
+            begun = venv.is_complete(key, [])
+            what = f"adding to .venv for this command: {', '.join(missing)}" if begun else "setting up .venv"
+            _say(f"{what} (once, about a minute) ...")
             venv.complete(key, extras, lock)
     except SetupError as error:
         _say(f"set-up: {error}")

@@ -17,12 +17,13 @@ from typer import Context, Exit, Option
 
 from invctl.clock import SystemClock
 from invctl.console.command import output
+from invctl.console.options import Parsed
 from invctl.errors import InvalidValueError, InventoryError
 from scripts.chain.broker import start_broker
 from scripts.chain.catalogue import catalogue
-from scripts.chain.command import run_script
+from scripts.chain.command import A_SEED, run_script
 from scripts.chain.folder import ChainFolder
-from scripts.chain.kills import WHAT_TO_KILL, Killer, ours_to_kill, told_seed
+from scripts.chain.kills import WHAT_TO_KILL, Killer, ours_to_kill, refuse_idle_seed, told_seed
 from scripts.chain.leftovers import clear_and_tell
 from scripts.chain.processes import stop_together
 from scripts.chain.runner import ROOT, ChainRunner
@@ -43,6 +44,7 @@ LOOK_EVERY_S = 0.25
 LATEST_KEPT = 3
 CLERKS_TIMEOUT_S = 30.0
 DRAIN_TIMEOUT_S = 60.0
+SECONDS_MAX = 1e6
 
 
 class Demo:
@@ -120,20 +122,43 @@ class Demo:
         return home
 
 
+def parse_seconds(text: str) -> float:
+    """Read how long to run. Raises InvalidValueError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    # Not a number is not above one, either.
+    if not 1 <= seconds <= SECONDS_MAX:
+        raise InvalidValueError(f"{text!r} is not a number of seconds, 1 or more", hint="such as 20")
+    return seconds
+
+
 def demo(
     ctx: Context,
     headless: Annotated[bool, Option("--headless", help="No screen: run, and print the proof alone.")] = False,
     seconds: Annotated[
-        float | None, Option("--seconds", min=1, help="End after so long; headless by default 10, else only with q.")
+        float | None,
+        Option(
+            "--seconds",
+            click_type=Parsed("N", parse_seconds),
+            help="End after so long; headless by default 10, else only with q.",
+        ),
     ] = None,
     picture: Annotated[
         Path | None, Option("--picture", metavar="FILE.svg", help="Save the last screen as a picture.")
     ] = None,
     kill: Annotated[
         frozenset[str] | None,
-        Option("--kill", click_type=WHAT_TO_KILL, help="Kill processes with -9, again and again; alone it means all."),
+        Option(
+            "--kill",
+            click_type=WHAT_TO_KILL,
+            help="Kill these with -9 meanwhile, with commas between them; alone it means all.",
+        ),
     ] = None,
-    seed: Annotated[int | None, Option("--seed", help="What the moments of the kills are drawn from.")] = None,
+    seed: Annotated[
+        int | None, Option("--seed", click_type=A_SEED, help="What the moments of the kills are drawn from.")
+    ] = None,
     keep: Annotated[bool, Option("--keep", help="Keep the run's folder, with its databases and logs.")] = False,
 ) -> None:
     """Run three stores and head office on this machine, live, and prove that nothing was lost.
@@ -149,6 +174,7 @@ def demo(
     live = not headless and sys.stdout.isatty() and sys.stdin.isatty()
     if picture and not live:
         raise InvalidValueError("there is no screen to save", hint="--picture goes with a terminal, without --headless")
+    refuse_idle_seed(seed, kill)
     clear_and_tell(out)
     stop = _on_signals()
     with Workspace.create("demo", keep=keep) as workspace:

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Exit, Option
 
+from central.cli.words import counted
 from central.leases import LEASE_TTL_S
 from invctl.clock import SystemClock
 from invctl.console.command import output
-from invctl.console.options import Parsed
+from invctl.console.options import Parsed, whole
 from invctl.errors import InvalidValueError
 from invctl.ledger import reservations, seeding
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.writing import Origin
 from scripts.chain.broker import start_broker
-from scripts.chain.command import run_script
+from scripts.chain.command import A_SEED, run_script
 from scripts.chain.folder import ChainFolder
 from scripts.chain.groceries import Span, parse_store, product_names, trade_of
 from scripts.chain.journal import Journal
-from scripts.chain.kills import WHAT_TO_KILL, Killer, ours_to_kill, told_seed
+from scripts.chain.kills import WHAT_TO_KILL, Killer, ours_to_kill, refuse_idle_seed, told_seed
 from scripts.chain.leftovers import clear_and_tell
 from scripts.chain.runner import ChainRunner
 from scripts.chain.schema import schema_of_its_own
@@ -105,19 +106,30 @@ def replay(
     ] = None,
     kill: Annotated[
         frozenset[str] | None,
-        Option("--kill", click_type=WHAT_TO_KILL, help="Kill processes with -9 meanwhile; alone it means all."),
+        Option(
+            "--kill",
+            click_type=WHAT_TO_KILL,
+            help="Kill these with -9 meanwhile, with commas between them; alone it means all.",
+        ),
     ] = None,
-    seed: Annotated[int | None, Option("--seed", help="What the moments of the kills are drawn from.")] = None,
+    seed: Annotated[
+        int | None, Option("--seed", click_type=A_SEED, help="What the moments of the kills are drawn from.")
+    ] = None,
     central_url: Annotated[
         str | None,
         Option("--central-url", metavar="URL", help="Head office's PostgreSQL; the run has a schema of its own there."),
     ] = None,
     centrals: Annotated[
-        int, Option("--centrals", min=1, max=CENTRALS_MAX, help="How many serve; on SQLite the others stand by.")
+        int,
+        Option("--centrals", click_type=whole(1, CENTRALS_MAX), help="How many serve; on SQLite the others stand by."),
     ] = 1,
     shards: Annotated[
         int | None,
-        Option("--shards", min=1, max=SHARDS_MAX, help="Into how many the stores are divided, on PostgreSQL alone."),
+        Option(
+            "--shards",
+            click_type=whole(1, SHARDS_MAX),
+            help="Into how many the stores are divided, on PostgreSQL alone.",
+        ),
     ] = None,
     keep: Annotated[bool, Option("--keep", help="Keep the run's folder, with its databases and logs.")] = False,
 ) -> None:
@@ -135,6 +147,7 @@ def replay(
     out = output(ctx)
     if shards and shards > 1 and not central_url:
         raise InvalidValueError("SQLite has one shard", hint="name a PostgreSQL with --central-url")
+    refuse_idle_seed(seed, kill)
     clear_and_tell(out)
     spans = days or [DEFAULT_DAY]
     trade = trade_of(spans, stores or ())
@@ -176,8 +189,9 @@ def replay(
         )
         baskets = len(trade.baskets) + trade.baskets_skipped
         out.talk(
-            f"{', '.join(map(str, spans))}: {baskets} baskets of {len(ledgers)} stores; left out: {trade.lines_skipped}"
-            f" lines of quantity 0, and with them {trade.baskets_skipped} of the baskets"
+            f"{', '.join(map(str, spans))}: {counted(baskets, 'basket')} of {counted(len(ledgers), 'store')}; left"
+            f" out: {counted(trade.lines_skipped, 'line')} of quantity 0, and with them {trade.baskets_skipped} of the"
+            " baskets"
         )
         print_proof(out, proof)
         if keep:

@@ -59,6 +59,10 @@ def reset(
     chain = ChainFolder.named(folder)
     out = output(ctx)
     homes = chain.homes() if all_stores else [chain.home(name) for name in store or []]
+    if (all_stores or store) and not chain.path.is_dir():
+        raise NotFoundError(f"there is no folder {chain.path}", hint="`scripts/seed` makes one")
+    if all_stores and not homes:
+        raise NotFoundError(f"there is no store in {chain.stores}", hint="`scripts/seed` opens stores")
     if not homes and not central:
         raise InvalidValueError("nothing to reset", hint="say --store STORE, --all-stores or --central")
     for home in homes:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Context, Option
 
 from invctl.console.command import output
+from invctl.console.options import whole
 from invctl.console.output import Column
 from invctl.errors import NotFoundError, WrongStateError
 from invctl.ledger import seeding
 from invctl.ledger.ledger import Ledger
 from invctl.settings import CONFIG_FILE, config_text
 from scripts.chain.catalogue import SeedStore, catalogue
-from scripts.chain.command import run_script
+from scripts.chain.command import A_SEED, run_script
 from scripts.chain.folder import ChainFolder
 
 if TYPE_CHECKING:
@@ -64,9 +65,11 @@ def seed_store(home: Path, wanted: SeedStore) -> dict[str, Any]:
 def seed(
     ctx: Context,
     folder: Annotated[str | None, Argument(metavar="DIR", help="The chain's folder; by default ./chain.")] = None,
-    number: Annotated[int, Option("--seed", help="What the quantities are drawn from.")] = 1,
-    stores: Annotated[int, Option("--stores", min=1, max=STORES_MAX, help="How many stores.")] = 3,
-    products: Annotated[int, Option("--products", min=1, max=PRODUCTS_MAX, help="How many products in each.")] = 5,
+    number: Annotated[int, Option("--seed", click_type=A_SEED, help="What the quantities are drawn from.")] = 1,
+    stores: Annotated[int, Option("--stores", click_type=whole(1, STORES_MAX, "N"), help="How many stores.")] = 3,
+    products: Annotated[
+        int, Option("--products", click_type=whole(1, PRODUCTS_MAX, "N"), help="How many products in each.")
+    ] = 5,
 ) -> None:
     """Open a chain of stores under DIR/stores, with 10 to 100 of each product on hand.
 

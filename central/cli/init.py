@@ -14,7 +14,9 @@ from central.migrations import migrate
 from central.settings import DATABASE_VARIABLE, RUN, config_text, load
 from central.shards import found, shard_count
 from invctl.console.command import output
+from invctl.console.options import whole
 from invctl.errors import NotFoundError, WrongStateError
+from invctl.model.identifiers import SLOTS
 from invctl.settings import CONFIG_FILE
 
 if TYPE_CHECKING:
@@ -27,7 +29,11 @@ def init(
     ctx: Context,
     shards: Annotated[
         int | None,
-        Option("--shards", metavar="N", help="Into how many shares stores are divided, for good. 1 by default."),
+        Option(
+            "--shards",
+            click_type=whole(1, SLOTS),
+            help="Into how many shares stores are divided, for good. 1 by default.",
+        ),
     ] = None,
     database_url: Annotated[
         str | None,

@@ -10,6 +10,7 @@ from invctl.cli.holding import store_time
 from invctl.cli.parameters import AnySku
 from invctl.cli.words import counted
 from invctl.console.command import output
+from invctl.console.options import whole
 from invctl.ledger import reads
 
 LIMIT = 50
@@ -18,7 +19,7 @@ LIMIT = 50
 def history(
     ctx: Context,
     sku: AnySku = None,
-    limit: Annotated[int, Option("--limit", min=1, max=1_000_000, metavar="N", help="At most so many rows.")] = LIMIT,
+    limit: Annotated[int, Option("--limit", click_type=whole(1, 1_000_000, "N"), help="At most so many rows.")] = LIMIT,
 ) -> None:
     """Show the last events of an item, or of the whole store, oldest first: a row for each item that one moves.
 

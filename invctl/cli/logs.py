@@ -12,6 +12,7 @@ from typer import Context, Option
 
 from invctl.cli.command import home
 from invctl.console.command import output
+from invctl.console.options import whole
 from invctl.console.output import Column
 from invctl.console.style import Part
 from invctl.errors import NotFoundError
@@ -27,7 +28,9 @@ _COLUMNS = [Column(key) for key in ("time", "level", "action", "store", "seq", "
 def logs(
     ctx: Context,
     follow: Annotated[bool, Option("--follow", "-f", help="Go on, until Ctrl-C.")] = False,
-    lines: Annotated[int, Option("--lines", "-n", min=0, max=1_000_000, metavar="N", help="At most so many.")] = LINES,
+    lines: Annotated[
+        int, Option("--lines", "-n", click_type=whole(0, 1_000_000, "N"), help="At most so many.")
+    ] = LINES,
 ) -> None:
     """Show the end of what the daemon wrote to its log, and what it goes on to write.
 

@@ -10,7 +10,7 @@ from invctl.cli.parameters import SKU
 from invctl.cli.times import StoreTime
 from invctl.cli.words import units
 from invctl.console.command import output
-from invctl.console.options import Parsed
+from invctl.console.options import Parsed, whole
 from invctl.console.output import Column
 from invctl.errors import InvalidValueError
 from invctl.ledger import reads
@@ -44,7 +44,7 @@ def reservations(
     every: Annotated[bool, Option("--all", help="Those that have ended, too.")] = False,
     sku: Annotated[str | None, Option("--sku", click_type=SKU, help="Those with a line of this item.")] = None,
     order: Annotated[str | None, Option("--order", metavar="TEXT", help="Those of this customer's reference.")] = None,
-    limit: Annotated[int, Option("--limit", min=1, max=LIMIT * 100, metavar="N", help="At most so many.")] = LIMIT,
+    limit: Annotated[int, Option("--limit", click_type=whole(1, LIMIT * 100, "N"), help="At most so many.")] = LIMIT,
 ) -> None:
     """List the open reservations, those first that expire next. Others are listed newest first.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 # Typer 0.28 carries its own copy of click, of which it exports next to nothing.
@@ -12,7 +13,7 @@ from typer.core import TyperOption
 
 from invctl.console.helptext import SHARED_PANEL
 from invctl.console.output import FORMATS, Format
-from invctl.console.units import parse_duration
+from invctl.console.units import parse_duration, parse_whole
 from invctl.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ def _parse_format(text: str) -> Format:
 DURATION = Parsed("DURATION", parse_duration)
 """`30m`, `2h`, `90s`, `1d`; the command gets seconds."""
 _FORMAT = Parsed("FORMAT", _parse_format)
+BARE_ID = "Write the bare id alone."
+
+
+def whole(low: int, high: int, name: str = "") -> Parsed:
+    """Make a parameter that is a whole number of this range. Help shows `name`, by default the range."""
+    return Parsed(name or f"{low}-{high}", partial(parse_whole, low=low, high=high))
 
 
 def shared_option(
@@ -88,13 +95,13 @@ def shared(ctx: Context, name: str) -> Any:
     return ctx.meta.get(_KEY + name)
 
 
-def output_options() -> list[TyperOption]:
-    """Make `-o` and `-q`, which every command has."""
+def output_options(quiet: str = BARE_ID) -> list[TyperOption]:
+    """Make `-o` and `-q`, which every command has; `quiet` is the help of the latter."""
     return [
         shared_option(
             "-o", "--output", text=f"Write the result as {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.", kind=_FORMAT
         ),
-        shared_option("-q", "--quiet", text="Write the bare id alone.", flag=True),
+        shared_option("-q", "--quiet", text=quiet, flag=True),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Durations and money as people write them. Whole numbers throughout: no float, and no import of decimal."""
+"""Durations, money and counts as people write them. Whole numbers throughout: no float, and no import of decimal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from invctl.errors import InvalidValueError
 _UNITS_S = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 # Compiled where they are used: compiling costs more than any command that does not use them would like.
 _DURATION = r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9})s)?"
+_DIGITS_MAX = 18
 _MONEY = r"([0-9]{1,12})(?:\.([0-9]{1,6}))?"
 
 
@@ -28,6 +29,13 @@ def format_duration(seconds: int) -> str:
         if amount:
             parts.append(f"{amount}{name}")
     return "".join(parts) or "0s"
+
+
+def parse_whole(text: str, low: int, high: int) -> int:
+    """Read a whole number of this range, both ends included. Raises InvalidValueError."""
+    if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and low <= (number := int(text)) <= high:
+        return number
+    raise InvalidValueError(f"{text!r} is not a whole number from {low:,} to {high:,}", hint=f"such as {max(low, 1)}")
 
 
 def parse_money(text: str, exponent: int) -> int:

@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from invctl.console.command import Command
 from invctl.console.main import run
+from invctl.console.options import output_options, whole
 from scripts.chain.kills import ALL
 
 if TYPE_CHECKING:
@@ -17,13 +18,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from typer._click import Context  # Typer's own copy of click
+    from typer.core import TyperOption
 
 
 KILL = "--kill"
+A_SEED = whole(0, 2**31, "N")
+"""What chance is drawn from."""
 
 
 class _Script(Command):
     """A command whose `--kill` may stand without a value: it means all then. It takes no arguments beside options."""
+
+    @classmethod
+    def shared_options(cls) -> list[TyperOption]:
+        """Make the options that every script has."""
+        return output_options(quiet="Write the bare names, or the verdict, alone.")
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Put in the value that was left out."""

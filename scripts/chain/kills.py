@@ -37,12 +37,14 @@ AWAY_S = 1.5 * LEASE_TTL_S
 
 
 def parse_kinds(text: str) -> frozenset[str]:
-    """Read what is to be killed. Raises InvalidValueError."""
-    if text == ALL:
-        return frozenset(KINDS)
-    if text not in KINDS:
-        raise InvalidValueError(f"{text!r} is nothing to kill", hint=f"one of {', '.join(KINDS)}, {ALL}")
-    return frozenset({text})
+    """Read what is to be killed: kinds with commas between them, or all. Raises InvalidValueError."""
+    kinds: set[str] = set()
+    for word in text.split(","):
+        if word not in (*KINDS, ALL):
+            hint = f"{', '.join(KINDS)}, several of them with commas between, or {ALL}"
+            raise InvalidValueError(f"{word!r} is nothing to kill", hint=hint)
+        kinds |= set(KINDS) if word == ALL else {word}
+    return frozenset(kinds)
 
 
 def ours_to_kill(kinds: frozenset[str] | None, broker: Broker, say: Callable[[str], None]) -> frozenset[str]:
@@ -60,6 +62,12 @@ def ours_to_kill(kinds: frozenset[str] | None, broker: Broker, say: Callable[[st
         )
     say("the broker was given, and is not this run's to kill: the others are")
     return kinds - {BROKER}
+
+
+def refuse_idle_seed(seed: int | None, kinds: frozenset[str] | None) -> None:
+    """Raise InvalidValueError where a seed is given, and nothing is to be killed by it."""
+    if seed is not None and not kinds:
+        raise InvalidValueError("--seed says when something is killed, and nothing is to be", hint="give --kill, too")
 
 
 def told_seed(seed: int | None, say: Callable[[str], None]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from central.database import open_database, writing
 from invctl.clock import SystemClock
-from invctl.errors import InvalidValueError, InventoryError
+from invctl.errors import InvalidValueError, InventoryError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _RECORD = "schema.json"
 _PREFIX = "invctl_run_"
+_NOT_SHOWN = ("password", "sslpassword", "options")
 
 
 @contextmanager
@@ -51,7 +53,9 @@ def schema_of_its_own(url: str, folder: Path, *, keep: bool, say: Callable[[str]
         yield parsed.update_query_dict({"options": options}).render_as_string(hide_password=False)
     finally:
         if keep:
-            say(f"kept in schema {schema}")
+            shown = parsed.set(drivername="postgresql", password=None).difference_update_query(_NOT_SHOWN)
+            remove = shlex.join(["psql", shown.render_as_string(), "-c", f"DROP SCHEMA {schema} CASCADE"])
+            say(f"kept in schema {schema} (to remove it: {remove})")
         else:
             _drop(url, schema, say)
 
@@ -84,5 +88,8 @@ def _execute(url: str, statement: str) -> None:
         with writing(engine) as connection:
             connection.execute(text(statement))
             connection.commit()
+    except UnreachableError as error:
+        # Its hint is for head office's own settings.
+        raise UnreachableError(error.message, hint="check that the server runs, and --central-url") from error
     finally:
         engine.dispose()

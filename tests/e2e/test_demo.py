@@ -68,6 +68,22 @@ def test_a_demo_that_is_killed_takes_its_children_with_it(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.cli
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("--seconds", "abc"), 2, "'abc' is not a number of seconds, 1 or more"),
+        (("--seconds", "nan"), 2, "'nan' is not a number of seconds"),
+        (("--seed", "7"), 2, "--seed says when something is killed"),
+        (("--kill", "broker,postgres"), 2, "'postgres' is nothing to kill"),
+    ],
+)
+def test_what_a_demo_cannot_do_is_said(tmp_path: Path, arguments: tuple[str, ...], code: int, told: str) -> None:
+    ended = end_of(start("demo", tmp_path, "--headless", *arguments))
+    assert (ended.code, ended.out) == (code, "")
+    assert told in ended.said
+
+
 @linux_only
 @pytest.mark.business
 def test_a_kept_folder_can_be_proved_again(tmp_path: Path) -> None:

@@ -95,6 +95,9 @@ def test_the_replay_proves_equal_with_kills_on_sqlite(tmp_path: Path, groceries:
         (("--central-url", "sqlite:////tmp/central.db"), 2, "is not PostgreSQL"),
         (("--central-url", "postgresql://postgres@127.0.0.1:1/none"), 7, "connection to server at"),
         (("--kill", "postgres"), 2, "is nothing to kill"),
+        (("--seed", "7"), 2, "--seed says when something is killed, and nothing is to be"),
+        (("--centrals", "abc"), 2, "'abc' is not a whole number from 1 to 8"),
+        (("--shards", "65"), 2, "'65' is not a whole number from 1 to 64"),
     ],
 )
 def test_what_a_replay_cannot_do_is_said(

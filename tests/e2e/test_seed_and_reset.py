@@ -120,6 +120,13 @@ def test_nobody_to_ask_is_refused(chain: ChainFolder) -> None:
     assert "--yes" in done.stderr
     assert script("reset", chain.path, "--yes").returncode == 2
     assert script("reset", chain.path, "--store", "nowhere", "--yes").returncode == 3
+    for folder, told in [
+        (chain.path / "missing", f"there is no folder {chain.path / 'missing'}"),
+        (chain.path.parent, f"there is no store in {chain.path.parent / 'stores'}"),
+    ]:
+        for options in (["--all-stores"], ["--all-stores", "--central"]):
+            done = script("reset", folder, *options, "--yes")
+            assert (done.returncode, told in done.stderr) == (3, True), done.stderr
     assert heads(chain) == before
 
 

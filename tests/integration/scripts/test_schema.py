@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 
 from central.database import open_database, reading
 from invctl.clock import SystemClock
-from invctl.errors import InvalidValueError
+from invctl.errors import InvalidValueError, UnreachableError
 from scripts.chain.schema import drop_left_schema, schema_of_its_own
 from tests.servers import postgres_url_of_a_server
 
@@ -69,7 +69,12 @@ def test_it_is_there_during_the_run_and_gone_afterwards(server: str, tmp_path: P
             assert kept != own
     assert own not in schemas(server)
     assert kept in schemas(server)
-    assert said == [f"kept in schema {kept}"]
+    (told,) = said
+    match = re.fullmatch(r"kept in schema (\w+) \(to remove it: psql (\S+) -c '(.*)'\)", told)
+    assert match
+    name, url, statement = match.groups()
+    assert (name, statement) == (kept, f"DROP SCHEMA {kept} CASCADE")
+    assert url.startswith("postgresql://")
     drop(server, kept)
 
 
@@ -94,6 +99,16 @@ def test_a_server_that_is_gone_by_then_is_said_and_does_not_stop_the_next_run(tm
     assert len(said) == 1
     assert said[0].startswith(f"the schema {schema} is still there: ")
     drop_left_schema(tmp_path / "without", say=pytest.fail)
+
+
+@pytest.mark.fault_tolerance
+def test_a_server_that_is_not_there_is_told_with_the_option_that_named_it(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UnreachableError) as caught,
+        schema_of_its_own("postgresql://postgres@127.0.0.1:1/none", tmp_path, keep=False, say=pytest.fail),
+    ):
+        pass
+    assert caught.value.hint == "check that the server runs, and --central-url"
 
 
 @pytest.mark.business

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invctl.console.units import format_duration, format_money, parse_duration, parse_money
+from invctl.console.units import format_duration, format_money, parse_duration, parse_money, parse_whole
 from invctl.errors import InvalidValueError
 
 
@@ -24,6 +24,13 @@ def test_what_is_no_duration(text: str) -> None:
         parse_duration(text)
     assert repr(text) in caught.value.message
     assert "30m" in caught.value.hint
+
+
+def test_whole_numbers_of_a_range() -> None:
+    assert [parse_whole(text, 1, 8) for text in ("1", "8", "007")] == [1, 8, 7]
+    for text in ("", "0", "9", "abc", "-1", "1.5", "1e1", "²", "9" * 5000):
+        with pytest.raises(InvalidValueError, match="is not a whole number from 1 to 8"):
+            parse_whole(text, 1, 8)
 
 
 @given(st.integers(0, 999_999 * 86_400))

@@ -115,8 +115,12 @@ def test_of_two_centrals_a_killed_one_stays_away_for_longer_than_its_lease_while
 def test_what_to_kill_is_read() -> None:
     assert parse_kinds(ALL) == set(KINDS)
     assert parse_kinds(INVD) == {INVD}
+    assert parse_kinds(f"{BROKER},{INVD}") == {BROKER, INVD}
     with pytest.raises(InvalidValueError, match="'postgres' is nothing to kill"):
         parse_kinds("postgres")
+    for text in ("", f"{INVD},", f"{INVD} {BROKER}"):
+        with pytest.raises(InvalidValueError, match="is nothing to kill"):
+            parse_kinds(text)
 
 
 def test_a_broker_that_was_given_is_not_ours_to_kill() -> None:
