@@ -40,6 +40,8 @@ _SAID: dict[type[BaseException], tuple[str, str]] = {
         "look at the disk; what was not confirmed was not written",
     ),
 }
+PUZZLING = (TypeError, ValueError, LookupError, AttributeError, AssertionError)
+"""What comes of values that no ledger has."""
 _REFUSALS: tuple[type[BaseException], ...] = tuple(_SAID)
 
 
@@ -126,6 +128,23 @@ def translated(path: Path, file: disk.FileId | None = None) -> Iterator[None]:
     except _REFUSALS as error:
         said, hint = next(_SAID[kind] for kind in type(error).__mro__ if kind in _SAID)
         raise RefusedError(said.format(path=path, error=error), hint=hint) from error
+
+
+def explain(path: Path, connection: apsw.Connection, file: disk.FileId | None, error: BaseException) -> None:
+    """Look at the file's pages after an error that content of no sense may have led to.
+
+    Raises DamagedError where they are damaged. Where they are in order it was a fault of ours.
+    """
+    if not isinstance(error, PUZZLING):
+        return
+    with translated(path, file):
+        said = [text for (text,) in connection.execute("PRAGMA quick_check(1)")]
+    if said == ["ok"]:
+        return
+    why = said[0] if said else "it cannot be checked"
+    if disk.file_at(path) == file:
+        disk.note(path, why)
+    raise disk.damaged(path, why) from error
 
 
 def _is_there(path: Path) -> bool:

@@ -54,7 +54,7 @@ def note(path: Path, why: str) -> None:
 
     Where it cannot be written nothing is said: whoever comes next finds the same damage.
     """
-    line = f"{format_time(SystemClock().now_us())} {why}\n".encode()
+    line = f"{format_time(SystemClock().now_us())} {' '.join(why.split())}\n".encode(errors="replace")
     with suppress(OSError):
         fd = os.open(path.with_name(NOTE), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:

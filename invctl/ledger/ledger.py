@@ -179,8 +179,12 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            if error is not None:
+                database.explain(self.path, self.connection, self._file, error)
+        finally:
+            self.close()
 
     def hurry(self) -> None:
         """Let nothing wait for other writers any longer: it is busy at once, also what waits now.
@@ -331,10 +335,22 @@ def _opened(path: Path, file: disk.FileId | None) -> tuple[apsw.Connection, Stor
     """Connect to a ledger, and return whose it is."""
     connection = connect(path, file=file)
     try:
-        return connection, _begun(connection, path, file)
+        try:
+            return connection, _begun(connection, path, file)
+        except database.PUZZLING as error:
+            database.explain(path, connection, file, error)
+            raise
     except BaseException:
         connection.close()
         raise
+
+
+def _refuse_headless(connection: apsw.Connection, path: Path) -> None:
+    """Raise DamagedError where a file says that it has not begun, and has tables: both are written at once."""
+    if database.rows(connection, "SELECT 1 FROM sqlite_schema WHERE name = 'events'"):
+        why = "its header does not say what format it has"
+        disk.note(path, why)
+        raise disk.damaged(path, why)
 
 
 def _replaced(path: Path) -> BusyError:
@@ -349,6 +365,7 @@ def _begun(connection: apsw.Connection, path: Path, file: disk.FileId | None) ->
             # Nor is it to be taken for one that has not begun.
             disk.refuse(path)
             if version == 0:
+                _refuse_headless(connection, path)
                 raise no_ledger(path)
             migrations.migrate(connection)
         row = database.first(connection, "SELECT store, name, currency, timezone, epoch FROM ledger")
