@@ -36,6 +36,7 @@ LEASE_TTL_S = 3.0
 """Shorter than in life, so that a short world sees many of them end."""
 LEASES_EVERY_S = 0.5
 UPKEEP_EVERY_S = 2.0
+LEASE = f"{NAMESPACE}:lease:shard:0"
 FILE = "central.db"
 _FILES = (FILE, FILE + "-wal")
 SILENT = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(50))
@@ -99,6 +100,10 @@ class Database:
     def is_admitted(self, store: str) -> bool:
         """Tell whether a store is admitted."""
         return bool(self._look("SELECT 1 FROM stores WHERE store = ? AND status = 'admitted'", store))
+
+    def fresh_us(self, store: str) -> int:
+        """Return the moment up to which a store's numbers are proved, 0 where none is."""
+        return next((at or 0 for (at,) in self._look("SELECT fresh_us FROM cursors WHERE store = ?", store)), 0)
 
     def close(self) -> None:
         """Give the file back."""
@@ -180,6 +185,7 @@ class SimCentral:
         if self._later():
             self.world.agenda.at(self._paused_until_s, self._follow_leases)
             return
+        before = self.world.leases.owner(LEASE)
         try:
             at_once(self._leases.tick(1))
         except (UnreachableError, BusyError):
@@ -187,6 +193,8 @@ class SimCentral:
         except CrashedError:
             self._crash()
             return
+        if before not in (None, self.owner) and self.world.leases.owner(LEASE) != before:
+            raise ViolationError(f"{self.owner} ended the lease of {before}", "lease")
         fence = self._leases.fences().get(0, "")
         if fence != self.fence:
             self.fence = fence
@@ -275,6 +283,7 @@ class SimCentral:
         after = database.fence_and_position()
         if after[1] != before[1] and before[0] != self.fence:
             raise ViolationError(f"{self.owner} committed though another had minted its fence", "fence")
+        world.check_fresh()
         if self.chance.random() < world.crash_rate / 4:
             world.met["central killed between commit and answer"] += 1
             self._crash()

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from invctl.bus.faults import Faults, FaultyWire
+from invctl.sync import frames
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -31,6 +32,8 @@ class Wire:
         self._met = met
         self.black_holes: set[str] = set()
         self.closed: set[str] = set()
+        self.forge = chance.choice([0.0, 0.0, 0.05])
+        """How often a run of events is altered under a checksum that fits."""
         self.listeners: defaultdict[str, list[Callable[[bytes], None]]] = defaultdict(list)
         self._old: list[tuple[str, bytes]] = []
 
@@ -39,6 +42,8 @@ class Wire:
         if channel in self.closed:
             return False
         self._remember(channel, payload)
+        if self.forge > 0.0 and b'"kind":"events"' in payload[:30] and self._chance.random() < self.forge:
+            payload = self._forged(payload)
         if channel in self.black_holes:
             self._met["frame lost in a partition"] += 1
             return True
@@ -57,12 +62,23 @@ class Wire:
     def heal(self) -> None:
         """From now on nothing is lost; what is under way still arrives late and damaged."""
         self._wire.faults = PERFECT
+        self.forge = 0.0
         self.black_holes.clear()
         self.closed.clear()
 
     def _deliver(self, channel: str, payload: bytes) -> None:
         for listener in list(self.listeners[channel]):
             listener(payload)
+
+    def _forged(self, payload: bytes) -> bytes:
+        frame = frames.decode_up(payload)
+        if not isinstance(frame, frames.Events):
+            return payload
+        self._met["events altered under a right checksum"] += 1
+        at = self._chance.randrange(len(frame.events))
+        events = [*frame.events]
+        events[at] = events[at].replace(b'"on_hand_change":', b'"on_hand_change":1', 1) + b" "
+        return frames.encode(frame._replace(events=events))
 
     def _remember(self, channel: str, payload: bytes) -> None:
         if len(self._old) < OLD_KEPT:

@@ -111,6 +111,8 @@ class World:
         self.must_have: dict[str, set[str]] = {name: set() for name in NAMES[:stores]}
         self.ever_applied = dict.fromkeys(self.must_have, 0)
         self.events = 0
+        self.is_time_known = True
+        """Nobody has set the database's clock, or gone back in time otherwise: claims of freshness can be judged."""
         self.machines = [Machine(self, name, folder / name) for name in self.must_have]
         self.crash_rate = self.chance.choice([0.0, 0.01, 0.05])
         self.commit_failure_rate = self.chance.choice([0.0, 0.02, 0.2])
@@ -123,6 +125,11 @@ class World:
         with self.commits.watched():
             try:
                 self._run()
+            except ViolationError:
+                raise
+            except Exception as error:
+                # Whatever the product raises that nobody here expects.
+                raise ViolationError(f"{type(error).__name__}: {error}", "unexpected") from error
             finally:
                 self.commits.spare()
         return self
@@ -157,6 +164,8 @@ class World:
         """Note that a clerk was told that something is done: it must not be forgotten."""
         if receipt.seq:
             self.must_have[machine.store].add(receipt.event.id)
+            if not receipt.replayed:
+                machine.committed_us.append(self.database.clock.now_us())
             self.tell(f"{machine.home.name} {receipt.seq} {receipt.event.type} {receipt.event.data}")
 
     def check_acknowledged(self, machine: Machine, acked_seq: int) -> None:
@@ -176,6 +185,17 @@ class World:
             self.ever_applied[answer.store] = max(self.ever_applied[answer.store], applied)
             if answer.applied_seq > self.ever_applied[answer.store]:
                 raise ViolationError(f"{answer.store} was told {answer.applied_seq}, committed is {applied}", "acked")
+
+    def check_fresh(self) -> None:
+        """See that whatever a store had committed by the moment up to which its numbers are proved is applied."""
+        if self.is_time_known:
+            for machine in self.machines:
+                fresh_us = self.database.fresh_us(machine.store)
+                committed = sum(at_us <= fresh_us for at_us in machine.committed_us)
+                if committed > self.database.applied(machine.store):
+                    raise ViolationError(
+                        f"{machine.store} is shown as of {fresh_us}, when it had committed {committed} events", "fresh"
+                    )
 
     def check_drained(self) -> None:
         """Hold everything against everything, now that there was peace for long enough."""
@@ -230,16 +250,19 @@ class World:
         self.agenda.run(START_S + TROUBLE_S)
         self.tell("PEACE")
         self._heal()
-        until_s = self.agenda.now_s + DRAIN_MAX_S
-        while self.agenda.now_s < until_s and not self._has_drained():
-            self.agenda.run(self.agenda.now_s + LOOK_EVERY_S)
-        self.check_drained()
+        self._drain()
         # What was delayed in the trouble has come by then.
         self.agenda.run(self.agenda.now_s + max(QUIET_S, DELAY_MAX_S))
         self._end_holds()
         self.agenda.run(self.agenda.now_s + QUIET_S)
-        self.check_drained()
+        self._drain()
         self.check_histories()
+
+    def _drain(self) -> None:
+        until_s = self.agenda.now_s + DRAIN_MAX_S
+        while self.agenda.now_s < until_s and not self._has_drained():
+            self.agenda.run(self.agenda.now_s + LOOK_EVERY_S)
+        self.check_drained()
 
     def _trade(self) -> None:
         if self.agenda.now_s < START_S + TROUBLE_S:
@@ -402,8 +425,10 @@ class World:
 
         def start() -> None:
             self.leases.start()
-            for party in [*self._in_service(), *self.centrals]:
-                party.subscribed()
+            for machine in self._in_service():
+                machine.subscribed()
+            for central in self.centrals:
+                central.subscribed()
 
         self.agenda.after(self.chance.uniform(0.1, 3.0), start)
 
@@ -415,6 +440,7 @@ class World:
         self.met["clock moved"] += 1
         clock = self.chance.choice([machine.clock, self.database.clock])
         clock.offset_s = self.chance.choice([-3600.0, 0.0, 3600.0])
+        self.is_time_known &= clock is not self.database.clock
 
     def _take_copies(self, machine: Machine) -> None:
         machine.copies.append(machine.copy())
@@ -422,6 +448,7 @@ class World:
 
     def _restore_store(self, machine: Machine) -> None:
         self.met["store restored from a copy"] += 1
+        self.is_time_known = False
         copy, says_so = self.chance.choice(machine.copies), self.chance.random() < 0.5
         self._destroying(machine.store, [lambda: machine.put_back(copy, says_so=says_so)])
 
@@ -429,6 +456,7 @@ class World:
         if sum(other.store == machine.store for other in self.machines) > 1:
             return
         self.met["store cloned"] += 1
+        self.is_time_known = False
         clone = Machine(self, machine.store, self.folder / f"{machine.store}-clone", machine.copy())
         self.machines.append(clone)
         clone.start()
@@ -443,6 +471,7 @@ class World:
 
     def _put_central_back(self, copy: dict[str, bytes]) -> None:
         """Stop every central, put its database back to an older copy, and start them."""
+        self.is_time_known = False
         for central in self.centrals:
             central.kill()
         before = {store: self._surviving(store) for store in self.must_have}
@@ -453,9 +482,8 @@ class World:
             self.start_central()
         # The operator admits again what the copy does not know.
         for name in self.must_have:
-            self.agenda.after(
-                self.chance.uniform(0.0, 5.0), lambda name=name: self._try(lambda: self.operator.admit(name))
-            )
+            admitting = partial(self._try, partial(self.operator.admit, name))
+            self.agenda.after(self.chance.uniform(0.0, 5.0), admitting)
 
     def _admit(self, machine: Machine) -> None:
         self.operator.admit(machine.store)
