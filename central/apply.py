@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from central import facts
+from central import agreement, facts
 from central.advance import CursorMovedError, bind_stores, check_cursors, move_cursors, note_fresh
 from central.archive import archive_runs, levels_in_archive
 from central.cursors import note_heard, note_other_ledgers
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from central.agreement import Agreement
     from central.doubt import Doubt
     from central.facts import Facts
     from central.state import Drift
@@ -35,7 +36,7 @@ class Applied(NamedTuple):
     """What was committed for one store. `epoch` and `suspects` (SKUs in doubt now) are for `Receiver.committed`.
 
     `positions` are those of its first and last event in the shard's stream, `applied_us` the moment by the
-    database's clock.
+    database's clock. `agreement` is what its last checkpoint showed, None where none was compared.
     """
 
     store: str
@@ -47,6 +48,7 @@ class Applied(NamedTuple):
     applied_us: int
     doubts: tuple[Doubt, ...]
     drifts: tuple[Drift, ...]
+    agreement: Agreement | None = None
 
 
 def apply_intakes(
@@ -88,7 +90,7 @@ def apply_intakes(
     }
     with writing(engine) as connection:
         position = lock_and_check(connection, shard, fence)
-        applied = _apply(connection, shard, position, intakes, runs) if intakes else []
+        applied = _apply(connection, shard, position, intakes, runs, heard) if intakes else []
         if heard:
             note_heard(connection, heard)
         if fresh:
@@ -102,11 +104,18 @@ def apply_intakes(
 
 
 def _apply(
-    connection: Connection, shard: int, position: int, intakes: Sequence[Intake], runs: Mapping[str, list[Facts]]
+    connection: Connection,
+    shard: int,
+    position: int,
+    intakes: Sequence[Intake],
+    runs: Mapping[str, list[Facts]],
+    heard: Sequence[Heard],
 ) -> list[Applied]:
     states = check_cursors(connection, shard, intakes)
     load(connection, states, {store: keys_of(run) for store, run in runs.items()})
     now = now_us(connection)
+    compared = agreement.to_compare(intakes, runs, heard)
+    agreements: dict[str, Agreement] = {}
     for intake in intakes:
         state, run = states[intake.store], runs[intake.store]
         if odd := state.misses(run):
@@ -114,6 +123,9 @@ def _apply(
                 state.rebuild(sku, archived)
         for seq, item in enumerate(run, intake.first_seq):
             state.take(seq, item)
+            due = compared.get(intake.store)
+            if due and due[0] == seq:
+                agreements[intake.store] = agreement.compare(connection, intake.store, state, *due)
     first_positions = archive_runs(connection, shard, position, intakes, runs, now)
     save(connection, states, now)
     bind_stores(connection, intakes, states, now)
@@ -130,6 +142,7 @@ def _apply(
             applied_us=now,
             doubts=tuple(states[intake.store].marked.values()),
             drifts=tuple(states[intake.store].drifts),
+            agreement=agreements.get(intake.store),
         )
         for intake, first in zip(intakes, first_positions, strict=True)
     ]

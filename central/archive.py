@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, select, update
 
@@ -28,6 +28,13 @@ _COUNT = (
     .where(tables.shards.c.shard == bindparam("of_shard"))
     .values(position=bindparam("now_position"))
 )
+
+
+class Moved(NamedTuple):
+    """A level, and the event that brought a SKU to it."""
+
+    level: StockLevel
+    seq: int
 
 
 def archive_runs(
@@ -66,21 +73,27 @@ def archive_runs(
 
 
 def levels_in_archive(connection: Connection, store: str, skus: Collection[str]) -> dict[str, StockLevel]:
-    """Return what a store's archive says of these SKUs, by the last event that moves each.
+    """Return what a store's archive says of these SKUs, by the last event that moves each."""
+    found = last_moves(connection, store, skus)
+    return {sku: found[sku].level if sku in found else EMPTY for sku in skus}
+
+
+def last_moves(connection: Connection, store: str, skus: Collection[str], *, after: int = 0) -> dict[str, Moved]:
+    """Return, for each of these SKUs that an event after `after` moves, the last one that does.
 
     Reads backwards, event by event, and no further than it has to.
     """
     missing = set(skus)
-    found: dict[str, StockLevel] = {}
-    for seq, body in _backwards(connection, store):
+    found: dict[str, Moved] = {}
+    for seq, body in _backwards(connection, store, after):
+        if not missing:
+            break
         if _may_name(body, missing):
             for entry in reversed(facts.read(seq, body).event.lines):
                 if entry.sku in missing:
-                    found[entry.sku] = entry.level
+                    found[entry.sku] = Moved(entry.level, seq)
                     missing.remove(entry.sku)
-            if not missing:
-                break
-    return found | dict.fromkeys(missing, EMPTY)
+    return found
 
 
 def read_archive(connection: Connection, store: str) -> Iterator[Row[*tuple[Any, ...]]]:
@@ -90,9 +103,10 @@ def read_archive(connection: Connection, store: str) -> Iterator[Row[*tuple[Any,
         yield from rows
 
 
-def _backwards(connection: Connection, store: str) -> Iterator[tuple[int, bytes]]:
+def _backwards(connection: Connection, store: str, after: int) -> Iterator[tuple[int, bytes]]:
     columns = tables.archive.c
-    query = select(columns.seq, columns.body).where(columns.store == store).order_by(columns.seq.desc())
+    query = select(columns.seq, columns.body).where(columns.store == store, columns.seq > after)
+    query = query.order_by(columns.seq.desc())
     result = connection.execute(query.execution_options(yield_per=ROWS_FETCHED_MAX))
     with result:
         for row in result:

@@ -13,6 +13,8 @@ IMPOSSIBLE_LEVEL = "impossible_level"
 RESERVATION_TWICE = "reservation_twice"
 RESERVATION_UNKNOWN = "reservation_unknown"
 RESERVATION_ENDED = "reservation_ended"
+# Of a checkpoint, which states another level than the store's own events come to: see central.agreement.
+CHECKPOINT_DIFFERS = "checkpoint_differs"
 
 
 class Doubt(NamedTuple):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 from central.doubt import UNREADABLE, UNSTORABLE
 from invctl.clock import parse_time
 from invctl.errors import InvalidValueError
-from invctl.model import events
+from invctl.model import checkpoint, events
+from invctl.model.checkpoint import Checkpoint
 from invctl.model.events import Event, MalformedEventError
 from invctl.model.projection import Product
 from invctl.model.reservation import Reservation, after_event
@@ -44,7 +45,7 @@ class Rebased(NamedTuple):
     epoch: int
 
 
-Stated = Reservation | Product | Ledger | Rebased
+Stated = Reservation | Product | Ledger | Rebased | Checkpoint
 
 
 class Facts(NamedTuple):
@@ -104,6 +105,8 @@ def _stated(seq: int, event: Event) -> Stated | None:
         return Ledger(*(_text_or_none(data.get(name)) for name in Ledger._fields))
     if event.type == events.LEDGER_REBASED:
         return Rebased(_whole(data["epoch"]))
+    if event.type == events.LEDGER_CHECKPOINT:
+        return checkpoint.read(data)
     return None
 
 

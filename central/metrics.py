@@ -28,6 +28,8 @@ DONE = {
     "events": ("applied_events", "Events committed."),
     "transactions": ("transactions", "Transactions that committed events."),
     "doubts": ("doubts", "Levels that came into doubt."),
+    "checkpoints": ("checkpoints", "Checkpoints of stores that were compared."),
+    "checkpoints_differing": ("differing_checkpoints", "Checkpoints that stated other levels than were here."),
     "drifts": ("drifts", "Levels that had drifted from the archive, and were rebuilt."),
     "frames_dropped": ("dropped_frames", "Frames for which there was no room: they are sent again."),
     "replies_dropped": ("dropped_replies", "Answers that the broker did not take: they are asked for again."),

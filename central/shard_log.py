@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from central.agreement import Agreement
     from central.apply import Applied
     from invctl.clock import Clock
     from invctl.sync.cursor import Heard, Intake, Lost, Page
@@ -33,6 +34,8 @@ _WARNINGS = {
     frames.BYTES_DO_NOT_HASH,
 }
 _NOTICES = {"gap"}
+# Of SKUs in one line.
+_NAMED_MAX = 10
 
 
 class ShardLog:
@@ -108,3 +111,22 @@ class ShardLog:
                 had=drift.had and drift.had._asdict(),
                 archived=drift.archived._asdict(),
             )
+        if done.agreement:
+            self._agreement(done.store, done.agreement)
+
+    def _agreement(self, store: str, found: Agreement) -> None:
+        self.counts["checkpoints"] += 1
+        if found.agreed:
+            self._log.debug("checkpoint.agrees", store=store, seq=found.seq, skus=found.skus, cleared=found.cleared)
+            return
+        self.counts["checkpoints_differing"] += 1
+        self._log.error(
+            "checkpoint.differs",
+            store=store,
+            seq=found.seq,
+            skus=found.skus,
+            rebuilt=len(found.rebuilt),
+            suspect=len(found.differing),
+            named=[*found.rebuilt, *found.differing][:_NAMED_MAX],
+            agrees_now=found.agrees,
+        )

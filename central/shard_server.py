@@ -179,13 +179,18 @@ class ShardServer:
             self._log.limited.warning("store.not_admitted", store=cursor.store, first_hash=first_hash)
 
     def _look_at_database(self, pending: Sequence[str]) -> None:
-        """See what time it is there, and which of these stores an operator has admitted, or lets rejoin."""
+        """See what time it is there, which of these stores an operator has admitted, or lets rejoin.
+
+        An operator may have cleared suspects, too: a quiet store is told with its next answer.
+        """
+        known = {store: self._receiver.cursor(store) for store in self._receiver.stores}
+        doubted = {store: cursor.suspects for store, cursor in known.items() if cursor and cursor.suspects}
         with reading(self._engine) as connection:
             self._time.set(now_us(connection))
-            wanted = [*pending, *self._to_look_at]
-            cursors = load_cursors_of(connection, wanted) if wanted else []
+            wanted = {*pending, *self._to_look_at, *doubted}
+            cursors = load_cursors_of(connection, sorted(wanted)) if wanted else []
         for cursor in cursors:
-            if cursor.store in self._to_look_at:
+            if cursor.store in self._to_look_at or doubted.get(cursor.store, cursor.suspects) != cursor.suspects:
                 self._receiver.load(cursor)
             elif cursor.admitted and not self._is_admitted(cursor.store):
                 self._take_registered(cursor)

@@ -19,6 +19,7 @@ from invctl.model.stock import EMPTY, StockLevel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from central.archive import Moved
     from central.facts import Facts
     from invctl.model.stock import LineChange
 
@@ -90,6 +91,24 @@ class StoreState:
         if (had or EMPTY) != archived:
             self.levels[sku] = archived
             self.drifts.append(Drift(sku, had, archived))
+
+    def amend(self, sku: str, had: StockLevel | None, archived: Moved) -> None:
+        """Take the archive's word for a level that no event of this run moves, and note that the row said otherwise."""
+        if had is not None:
+            self.levels[sku] = had
+        self.rebuild(sku, archived.level)
+        self.level_seqs[sku] = archived.seq
+
+    def confirm(self, sku: str, level: StockLevel) -> None:
+        """Note that the store was seen to have the level that is here. One that is impossible stays in doubt."""
+        if level.possible:
+            self._clear(sku)
+
+    def disagree(self, sku: str, level: StockLevel | None, seq: int) -> None:
+        """Note that the store states another level than its own events come to, which is `level` (None: none)."""
+        if level is not None:
+            self.levels.setdefault(sku, level)
+        self._mark(sku, seq, doubt.CHECKPOINT_DIFFERS)
 
     def take(self, seq: int, facts: Facts) -> None:
         """Take in the next event."""

@@ -20,7 +20,7 @@ from invctl.model.events import MalformedEventError, parse
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Row
 
 Positions = dict[int, int]
 PAGE_EVENTS_MAX = 1000
@@ -116,6 +116,13 @@ def unknown_names(connection: Connection, stores: Collection[str], skus: Collect
     return [name for name in (*stores, *skus) if name not in known]
 
 
+def archived_event(connection: Connection, store: str, seq: int) -> TailEvent | None:
+    """Return one event of a store, None where it is not here."""
+    table = tables.archive
+    row = connection.execute(select(table).where(table.c.store == store, table.c.seq == seq)).one_or_none()
+    return None if row is None else _told(row)
+
+
 def latest_positions(connection: Connection) -> Positions:
     """Return the last position of each shard: from there, a tail shows only what is still to come."""
     table = tables.shards.c
@@ -182,22 +189,23 @@ def _events_between(
         .where(table.c.shard == shard, table.c.position > after, table.c.position <= upto, *filters)
         .order_by(table.c.position)
     )
-    return [
-        TailEvent(
-            shard=row.shard,
-            position=row.position,
-            store=row.store,
-            seq=row.seq,
-            event_id=row.event_id,
-            type=row.type,
-            time_us=row.time_us,
-            applied_us=row.applied_us,
-            hash=row.hash,
-            body=row.body,
-            event=_document(row.body),
-        )
-        for row in connection.execute(query)
-    ]
+    return [_told(row) for row in connection.execute(query)]
+
+
+def _told(row: Row[*tuple[Any, ...]]) -> TailEvent:
+    return TailEvent(
+        shard=row.shard,
+        position=row.position,
+        store=row.store,
+        seq=row.seq,
+        event_id=row.event_id,
+        type=row.type,
+        time_us=row.time_us,
+        applied_us=row.applied_us,
+        hash=row.hash,
+        body=row.body,
+        event=_document(row.body),
+    )
 
 
 def _document(body: bytes) -> dict[str, Any] | None:

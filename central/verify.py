@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from central import facts, tables
 from central.archive import read_archive
+from central.parting import Shown, partings
 from central.reservation_rows import ReservationRows, comparable
 from invctl.errors import NotFoundError
 from invctl.model.chain import GENESIS, link
@@ -23,6 +24,7 @@ from invctl.model.stock import EMPTY, StockLevel
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
+    from central.parting import Key
 
 NAMED_MAX = 100
 
@@ -31,13 +33,15 @@ class Difference(NamedTuple):
     """Something that central's tables say otherwise than its archive, or the archive otherwise than its own hashes.
 
     `what` is `archive`, `chain`, `level`, `product`, `reservation` or `cursor`; `key` says which. `expected` is what
-    the archive says, `found` what is shown: JSON values, an object where several are compared, None for nothing.
+    the archive says, `found` what is shown: JSON values, an object where several are compared, None for nothing. `seq`
+    is the event at which the two part, None where no event has to do with it.
     """
 
     what: str
     key: str
     expected: Any
     found: Any
+    seq: int | None = None
 
 
 class Verification(NamedTuple):
@@ -59,9 +63,15 @@ class Verification(NamedTuple):
         """Whether central says what its archive says."""
         return not self.differences
 
+    @property
+    def first_seq(self) -> int | None:
+        """The first event at which anything parts, of what is named; None where nothing does."""
+        return min((each.seq for each in self.differences if each.seq is not None), default=None)
+
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON value."""
-        return {**self._asdict(), "differences": [each._asdict() for each in self.differences], "ok": self.ok}
+        differences = [each._asdict() for each in self.differences]
+        return {**self._asdict(), "differences": differences, "first_seq": self.first_seq, "ok": self.ok}
 
 
 def verify_store(connection: Connection, store: str) -> Verification:
@@ -76,10 +86,13 @@ def verify_store(connection: Connection, store: str) -> Verification:
     for row in read_archive(connection, store):
         replay.take(row)
     replay.finish()
-    replay.compare("cursor", "applied_seq", replay.seq, cursor.applied_seq)
-    replay.compare("cursor", "applied_hash", replay.hash.hex(), cursor.applied_hash.hex())
-    replay.compare("cursor", "epoch", replay.epoch, cursor.epoch)
-    return Verification(store, replay.events, replay.seq, replay.hash.hex(), replay.differences, replay.findings)
+    # The first event that one has and the other has not, or the last that both have.
+    at = min(replay.seq, cursor.applied_seq) + (replay.seq != cursor.applied_seq)
+    replay.compare("cursor", "applied_seq", replay.seq, cursor.applied_seq, at)
+    replay.compare("cursor", "applied_hash", replay.hash.hex(), cursor.applied_hash.hex(), at)
+    replay.compare("cursor", "epoch", replay.epoch, cursor.epoch, replay.epoch_seq)
+    differences = replay.located(connection)
+    return Verification(store, replay.events, replay.seq, replay.hash.hex(), differences, replay.findings)
 
 
 class _Replay:
@@ -92,6 +105,7 @@ class _Replay:
         self.seq = 0
         self.hash = GENESIS
         self.epoch = 1
+        self.epoch_seq: int | None = None
         self._connection = connection
         self._store = store
         self._position = 0
@@ -101,24 +115,46 @@ class _Replay:
         self._reservations = ReservationRows(connection, store)
         # Reservations whose row did not come yet.
         self._owed: set[str] = set()
+        # Those of open reservations that came: a later event may follow, of which they know nothing.
+        self._passed: dict[str, dict[str, Any]] = {}
+        # The rows that differ from what the archive comes to.
+        self._odd: dict[Key, Shown] = {}
 
-    def compare(self, what: str, key: str, expected: object, found: object) -> None:
-        if expected != found and len(self.differences) < NAMED_MAX:
-            self.differences.append(Difference(what, key, expected, found))
+    def compare(self, what: str, key: str, expected: object, found: object, seq: int | None = None) -> bool:
+        """Note a difference, if it is one, and say whether it is named."""
+        if expected == found or len(self.differences) >= NAMED_MAX:
+            return False
+        self.differences.append(Difference(what, key, expected, found, seq))
+        return True
+
+    def compare_row(self, what: str, key: str, expected: object, found: object, shown: Shown, seq: int | None) -> None:
+        """Compare a row with what the archive comes to; `seq` is the last event of it there.
+
+        Where they part is found out in the end.
+        """
+        if self.compare(what, key, expected, found, seq):
+            self._odd[what, key] = shown
+
+    def located(self, connection: Connection) -> list[Difference]:
+        """Return the differences, each with the event at which the two part."""
+        if not self._odd:
+            return self.differences
+        found = partings(connection, self._store, self._odd, _told)
+        return [each._replace(seq=found.get((each.what, each.key), each.seq)) for each in self.differences]
 
     def take(self, row: Row[*tuple[Any, ...]]) -> None:
-        self.compare("archive", f"seq after {self.seq}", self.seq + 1, row.seq)
+        self.compare("archive", f"seq after {self.seq}", self.seq + 1, row.seq, self.seq + 1)
         self.seq, self.events = row.seq, self.events + 1
         self.hash = link(self.hash, row.seq, row.body)
-        self.compare("chain", f"event {row.seq}", self.hash.hex(), row.hash.hex())
+        self.compare("chain", f"event {row.seq}", self.hash.hex(), row.hash.hex(), row.seq)
         # From here on the chain is compared with what it says itself: one damaged event is one difference.
         self.hash = row.hash
         event = facts.read(row.seq, row.body)
         columns = {"id": event.event_id, "type": event.type, "time_us": event.time_us}
         stored = {"id": row.event_id, "type": row.type, "time_us": row.time_us}
-        self.compare("archive", f"event {row.seq}", columns, stored)
+        self.compare("archive", f"event {row.seq}", columns, stored, row.seq)
         if row.position <= self._position:
-            self.compare("archive", f"event {row.seq}", f"a position beyond {self._position}", row.position)
+            self.compare("archive", f"event {row.seq}", f"a position beyond {self._position}", row.position, row.seq)
         self._position = row.position
         self._project(row.seq, event)
 
@@ -135,7 +171,7 @@ class _Replay:
         if isinstance(stated, Product):
             self._product_seqs[stated.sku] = seq
         elif isinstance(stated, facts.Rebased):
-            self.epoch = stated.epoch
+            self.epoch, self.epoch_seq = stated.epoch, seq
         elif isinstance(stated, Reservation):
             self._compare_reservation(seq, stated.reservation)
 
@@ -146,14 +182,17 @@ class _Replay:
             return
         self._owed.discard(key)
         after = self._projection.reservations[key]
-        self.compare("reservation", key, comparable(after), row)
-        if not after.pending:
+        expected = comparable(after)
+        self.compare_row("reservation", key, expected, row, _shown(row), seq)
+        if after.pending:
+            self._passed[key] = row
+        else:
             # Its row names this event as its last, so nothing of it follows.
             del self._projection.reservations[key]
 
     def _pass_reservations(self, seq: int) -> None:
         for key, last in self._reservations.before(seq):
-            self.compare("reservation", key, f"last changed by another event than {last}", f"{last}")
+            self.compare("reservation", key, f"last changed by another event than {last}", f"{last}", last)
 
     def _find(self, what: str) -> None:
         if len(self.findings) < NAMED_MAX:
@@ -161,11 +200,12 @@ class _Replay:
 
     def finish(self) -> None:
         for found in self._projection.close():
-            self._find(found.what)
+            self._find(f"event {found.seq}: {found.what}" if found.seq else found.what)
         for key, last in self._reservations.before(None):
-            self.compare("reservation", key, "none, or an earlier last event", f"last changed by event {last}")
+            self.compare("reservation", key, "none, or an earlier last event", f"last changed by event {last}", last)
         for key in sorted(self._owed):
-            self.compare("reservation", key, comparable(self._projection.reservations[key]), None)
+            owed, row = self._projection.reservations[key], self._passed.get(key)
+            self.compare_row("reservation", key, comparable(owed), row, _shown(row), owed.seq)
         self._compare_levels()
         self._compare_products()
 
@@ -175,9 +215,11 @@ class _Replay:
         found = {row.sku: (StockLevel(row.on_hand, row.reserved, row.version), row.seq) for row in rows}
         for sku in sorted(found.keys() | self._projection.levels.keys()):
             level, seq = found.get(sku, (None, None))
-            self.compare("level", sku, self._projection.levels.get(sku, EMPTY)._asdict(), level and level._asdict())
-            if sku in self._seqs:
-                self.compare("level", sku, f"as of event {self._seqs[sku]}", f"as of event {seq}")
+            shown, last = level and level._asdict(), self._seqs.get(sku)
+            expected = self._projection.levels.get(sku, EMPTY)._asdict()
+            self.compare_row("level", sku, expected, shown, Shown(shown, seq), last)
+            if last is not None:
+                self.compare("level", sku, f"as of event {last}", f"as of event {seq}", last)
 
     def _compare_products(self) -> None:
         table = tables.products
@@ -185,5 +227,17 @@ class _Replay:
         found = {row.sku: {"name": row.name, "price": row.price, "seq": row.seq} for row in rows}
         for sku in sorted(found.keys() | self._projection.products.keys()):
             product: Product | None = self._projection.products.get(sku)
-            expected = product and {"name": product.name, "price": product.price, "seq": self._product_seqs[sku]}
-            self.compare("product", sku, expected, found.get(sku))
+            last = self._product_seqs.get(sku)
+            expected = product and {"name": product.name, "price": product.price, "seq": last}
+            self.compare_row("product", sku, expected, found.get(sku), _shown(found.get(sku)), last)
+
+
+def _shown(row: dict[str, Any] | None) -> Shown:
+    """Return a row without the event that it names as its last."""
+    if row is None:
+        return Shown(None, None)
+    return Shown({name: value for name, value in row.items() if name != "seq"}, row["seq"])
+
+
+def _told(reservation: Reservation) -> Any:
+    return _shown(comparable(reservation)).value

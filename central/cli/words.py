@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from central.views import StoreRow
 
 LISTED_MAX = 5
+OTHER_LEDGER_TOLD_S = 86_400
+"""For a day: a machine that still speaks is refused again within seconds, but it may be switched off over night."""
 _PREFIX = "inventory."
 _UNITS_S = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
@@ -61,11 +63,13 @@ def divergence(store: str, fresh: Freshness) -> str:
 
 
 def other_ledger(row: StoreRow, now_us: int) -> str:
-    """Say when another ledger was last refused under a store's id, or nothing."""
+    """Say when another ledger was last refused under a store's id, or nothing where that was more than a day ago."""
     if row.other_ledger_us is None:
         return ""
     # After the clock was set back, that moment may be still to come.
     ago_s = max(now_us - row.other_ledger_us, 0) / 1_000_000
+    if ago_s >= OTHER_LEDGER_TOLD_S:
+        return ""
     return f"another ledger under this id was refused, last {duration(ago_s)} ago"
 
 
@@ -195,6 +199,11 @@ def _restored(_: TailEvent, data: dict[str, Any]) -> Told:
     return Told("restored", "magenta", "the ledger", _joined(f"a backup of {at}" if at else "", trade, _by(data)))
 
 
+def _stated(_: TailEvent, data: dict[str, Any]) -> Told:
+    skus = data.get("skus")
+    return Told("stated", "blue", "its levels", counted(skus, "SKU") if type(skus) is int else "")
+
+
 def _other(event: TailEvent, data: dict[str, Any]) -> Told:
     return Told((event.type or "").removeprefix(_PREFIX), "magenta", _changes(data), "")
 
@@ -202,6 +211,7 @@ def _other(event: TailEvent, data: dict[str, Any]) -> Told:
 VERBS = {
     "opened": "ledger.created",
     "restored": "ledger.restored",
+    "stated": "ledger.checkpoint",
     "added": "product.added",
     "edited": "product.edited",
     "adjusted": "stock.adjusted",
@@ -216,6 +226,7 @@ VERBS = {
 _TELLERS = {
     events.LEDGER_CREATED: _opened,
     events.LEDGER_RESTORED: _restored,
+    events.LEDGER_CHECKPOINT: _stated,
     events.PRODUCT_ADDED: _added,
     events.PRODUCT_EDITED: _edited,
     events.STOCK_ADJUSTED: _adjusted,
@@ -226,7 +237,7 @@ _TELLERS = {
     events.RESERVATION_EXPIRED: _expired,
 }
 
-TYPES = (*_TELLERS, events.LEDGER_CHECKPOINT, events.LEDGER_REBASED)
+TYPES = (*_TELLERS, events.LEDGER_REBASED)
 """Every type of event that this central knows."""
 
 

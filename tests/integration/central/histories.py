@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from invctl.clock import format_time, parse_time
-from invctl.model import events
+from invctl.model import checkpoint, events
 from invctl.model.chain import GENESIS, link
 from invctl.model.identifiers import new_event_id, new_reservation_id
 from invctl.model.stock import EMPTY, StockLevel
@@ -63,6 +63,11 @@ class History:
         self.levels.setdefault(sku, EMPTY)
         type_ = events.PRODUCT_EDITED if known else events.PRODUCT_ADDED
         return self.event(type_, sku, {"sku": sku, "name": name, "price": price})
+
+    def state(self, **other: StockLevel) -> int:
+        """Write a checkpoint of the levels, some of which are said to be others."""
+        stated = checkpoint.tally({**self.levels, **other}.items()).total()
+        return self.event(events.LEDGER_CHECKPOINT, self.store, stated.as_data())
 
     def moved(self, sku: str, on_hand: int, reserved: int, **more: int) -> dict[str, Any]:
         level = self.levels.get(sku, EMPTY).moved(on_hand, reserved)

@@ -62,6 +62,7 @@ def test_a_sound_store_is_told_how_far(office: HeadOffice, history: History) -> 
         "hash": history.hashes[9].hex(),
         "differences": [],
         "findings": [],
+        "first_seq": None,
         "ok": True,
     }
 
@@ -88,7 +89,7 @@ def test_an_altered_level_is_named(office: HeadOffice, column: str) -> None:
 
 def test_a_level_of_another_event_is_named(office: HeadOffice) -> None:
     [difference] = tamper(office, update(levels).where(levels.c.sku == "MOUSE-001").values(seq=3))
-    assert difference == Difference("level", "MOUSE-001", "as of event 8", "as of event 3")
+    assert difference == Difference("level", "MOUSE-001", "as of event 8", "as of event 3", 8)
 
 
 def test_a_missing_level_and_one_too_many_are_named(office: HeadOffice) -> None:
@@ -205,6 +206,82 @@ def test_a_missing_event_is_named(office: HeadOffice) -> None:
 def test_a_missing_end_is_named(office: HeadOffice) -> None:
     found = tamper(office, delete(archived).where(archived.c.seq == 9))
     assert {("cursor", "applied_seq"), ("cursor", "applied_hash")} <= {(each.what, each.key) for each in found}
+
+
+# The events of `keys`: 1 created, 2 product, 3 received, 4 to 7 two reservations and their ends, 8 and 9 an open one.
+MOUSE = levels.c.sku == "MOUSE-001"
+
+
+@pytest.mark.parametrize(
+    ("statement", "seq"),
+    [
+        # As it was after event 5: what followed was lost.
+        (update(levels).where(MOUSE).values(on_hand=10, reserved=3, version=3, seq=5), 6),
+        (update(levels).where(MOUSE).values(on_hand=10, reserved=3, version=3), 6),
+        # As it never was: the event that the row names says otherwise.
+        (update(levels).where(MOUSE).values(on_hand=77), 8),
+        (update(levels).where(MOUSE).values(on_hand=77, seq=2), 3),
+        (update(levels).where(MOUSE).values(seq=3), 8),
+        (delete(levels).where(MOUSE), 3),
+        (update(products).values(name="Rat"), 2),
+        (update(products).values(seq=1), 2),
+        (delete(products), 2),
+        (update(cursors).values(applied_seq=7), 8),
+        (update(cursors).values(applied_seq=11), 10),
+        (update(cursors).values(applied_hash=GENESIS), 9),
+        (update(cursors).values(epoch=2), None),
+        (delete(archived).where(archived.c.seq == 4), 4),
+        (update(archived).where(archived.c.seq == 5).values(type=None), 5),
+        (update(archived).where(archived.c.seq == 5).values(hash=GENESIS), 5),
+    ],
+)
+def test_the_first_event_at_which_they_part_is_named(
+    office: HeadOffice, statement: UpdateBase, seq: int | None
+) -> None:
+    tamper(office, statement)
+    assert office.verify().first_seq == seq
+    assert office.verify().as_dict()["first_seq"] == seq
+
+
+def test_a_reservation_whose_end_was_lost_parts_at_its_end(office: HeadOffice, keys: dict[str, str]) -> None:
+    """It is as it was before: open, and without what its lines came to."""
+    mine = reservations.c.reservation == keys["confirmed"]
+    lines = reservation_lines.c.reservation == keys["confirmed"]
+    with writing(office.engine) as connection:
+        connection.execute(update(reservation_lines).where(lines).values(confirmed=0, released=0))
+        connection.commit()
+    [difference] = tamper(office, update(reservations).where(mine).values(status="pending", ended_us=None, seq=4))
+    assert (difference.key, difference.seq) == (keys["confirmed"], 6)
+    assert (difference.expected["status"], difference.found["status"]) == ("confirmed", "pending")
+
+
+@pytest.mark.parametrize(("which", "seq"), [("confirmed", 4), ("cancelled", 5), ("pending", 8)])
+def test_a_missing_reservation_parts_at_its_beginning_and_an_altered_one_at_its_last_event(
+    office: HeadOffice, keys: dict[str, str], which: str, seq: int
+) -> None:
+    mine = reservations.c.reservation == keys[which]
+    last = office.rows(reservations, reservation=keys[which])[0].seq
+    [difference] = tamper(office, update(reservations).where(mine).values(order_id="B-99"))
+    assert difference.seq == last
+    with writing(office.engine) as connection:
+        connection.execute(delete(reservation_lines).where(reservation_lines.c.reservation == keys[which]))
+        connection.execute(delete(reservations).where(mine))
+        connection.commit()
+    assert office.verify().first_seq == seq
+
+
+def test_of_several_differences_the_first_event_counts(office: HeadOffice, keys: dict[str, str]) -> None:
+    tamper(office, update(levels).where(levels.c.sku == "LAPTOP-001").values(on_hand=10, reserved=1, version=2, seq=4))
+    tamper(office, update(archived).where(archived.c.seq == 7).values(type=None))
+    found = office.verify()
+    assert {each.seq for each in found.differences} == {6, 7}
+    assert found.first_seq == 6
+
+
+def test_what_the_archive_never_had_parts_at_no_event(office: HeadOffice) -> None:
+    ghost = {"store": "downtown", "sku": "GHOST", "on_hand": 1, "reserved": 0, "version": 1, "seq": 1}
+    [difference] = tamper(office, insert(levels).values(ghost))
+    assert (difference.key, difference.seq) == ("GHOST", None)
 
 
 def test_what_the_store_did_wrong_is_no_difference(office: HeadOffice, history: History, keys: dict[str, str]) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from central.shard_server import Reply
     from invctl.bus.contract import EventBus
     from invctl.clock import Clock
+    from invctl.model.stock import StockLevel
 
 NAMESPACE = "test"
 SKUS = ["MOUSE-001", "LAPTOP-001", "KEYBOARD-001"]
@@ -129,6 +130,11 @@ class Store:
 
     def adjust(self, sku: str, change: int) -> None:
         self.history.adjust({sku: change})
+        self._ship()
+
+    def states(self, **other: StockLevel) -> None:
+        """State all levels, some of which are said to be others."""
+        self.history.state(**other)
         self._ship()
 
     def write(self, body: bytes) -> None:

@@ -65,6 +65,7 @@ def reserved_then(type_: str, confirmed: dict[str, int] | None = None) -> TailEv
     ("event", "told"),
     [
         (written(lambda history: history.created()), "opened the ledger (Tech Store Downtown)"),
+        (written(lambda history: history.state()), "stated its levels (2 SKUs)"),
         (written(lambda history: history.product("CABLE-001", "Cable")), "added CABLE-001 (Cable)"),
         (written(lambda history: history.product("MOUSE-001", "Mouse")), "edited MOUSE-001 (Mouse)"),
         (
@@ -124,7 +125,20 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 NAMES = st.sampled_from(
-    ["reservation", "order", "clerk", "holds", "expires_at", "reason", "note", "sku", "name", "quantity", "lines"]
+    [
+        "skus",
+        "reservation",
+        "order",
+        "clerk",
+        "holds",
+        "expires_at",
+        "reason",
+        "note",
+        "sku",
+        "name",
+        "quantity",
+        "lines",
+    ]
 )
 LINES = st.lists(
     st.fixed_dictionaries(
