@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,11 +24,14 @@ from invctl.bus.middleware.stack import wrapped
 from invctl.bus.middleware.trace import current_trace
 from invctl.bus.redis import RedisBus
 from invctl.clock import SystemClock
+from invctl.console.exits import exit_code
+from invctl.console.options import shared
+from invctl.errors import InventoryError
 from invctl.locks.middleware import GuardedLocks
 from invctl.locks.redis import RedisLocks
 from invctl.redis_connection import RedisLimits
 from invctl.runtime.breaker import Breaker, Patience
-from invctl.runtime.logs import LogFormat, LogLevel, configure
+from invctl.runtime.logs import LogFormat, LogLevel, configure, format_for
 from invctl.runtime.process import run_until_signal
 from invctl.runtime.watch import BusMeter, new_registry, watched
 from invctl.sync.telling import describe, trace_of
@@ -133,5 +137,14 @@ def run(
 
         with watched(chosen.metrics, registry, watching.health, log=log) as where:
             watching.serves_at(where)
-            code = run_until_signal(serve, log=log, on_stop=partial(hurry, engine))
+            failed: InventoryError | None = None
+            try:
+                code = run_until_signal(serve, log=log, on_stop=partial(hurry, engine))
+            except InventoryError as error:
+                if (log_format or format_for(sys.stderr)) != "json" or shared(ctx, "output"):
+                    raise
+                failed, code = error, exit_code(error)
+        if failed is not None:
+            # Whoever reads the log reads JSON up to the last line.
+            log.error("central.failed", error=failed)
     raise Exit(code)

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+
+def format_for(stream: TextIO) -> LogFormat:
+    """Return the form that a log has unless it is said: columns on a terminal, JSON elsewhere."""
+    return "console" if stream.isatty() else "json"
+
+
 _LEADING = ("time", "level", "process", "action", "store", "seq", "trace")
 """The keys that come first in JSON, so that lines can be read from the left."""
 
@@ -59,7 +65,7 @@ def configure(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.EventRenamer("action"),
-                *_renderer(fmt or ("console" if stream.isatty() else "json"), stream),
+                *_renderer(fmt or format_for(stream), stream),
             ],
         )
     )

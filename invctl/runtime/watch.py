@@ -12,7 +12,7 @@ from http import HTTPStatus
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -42,6 +42,8 @@ class Where(NamedTuple):
 
 def new_registry(process: str, version: str, health: Health, breakers: Sequence[Breaker]) -> CollectorRegistry:
     """Return a registry with what every daemon shows: build, process, event loop, and breakers."""
+    # For each counter another series that says since when it counts: `process_start_time_seconds` does for all.
+    disable_created_metrics()  # type: ignore[no-untyped-call] # the library's signature lacks its type
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     build = Gauge("invctl_build_info", "Always 1; the labels say what runs.", ["process", "version"], registry=registry)

@@ -162,6 +162,7 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
     assert {name: seen[name] for name in expected} == expected
     assert seen['invcentral_frames_total{kind="events"}'] >= 1
     assert seen['invcentral_lease_calls_total{call="acquire",outcome="granted"}'] == 1
+    assert not [name for name in seen if "_created" in name]
     # These were written an hour ago.
     assert seen['invcentral_event_latency_seconds_bucket{le="60.0"}'] == 0
     assert 0 <= seen['invcentral_store_heard_age_seconds{store="downtown"}'] < 3600

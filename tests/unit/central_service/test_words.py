@@ -22,6 +22,7 @@ from invctl.console.style import paint
 from invctl.errors import InvalidValueError
 from invctl.model import events
 from tests.integration.central.histories import History
+from tests.unit.central_service.test_metrics import store_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from invctl.console.style import Part
 
 pytestmark = pytest.mark.cli
+
+DAY_US = 86_400_000_000
 
 FRESH = Freshness(as_of_seq=48, age_s=0.41, gap=False, head_seq=48, heard_s=0.2, silent=False, lacks_seq=None)
 
@@ -254,3 +257,13 @@ def test_times_are_the_operator_s_own_with_the_date_where_it_is_another_day(monk
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_a_ledger_that_was_refused_long_ago_is_an_operator_s_matter_no_more() -> None:
+    row = store_row()._replace(other_ledger_us=DAY_US)
+    assert words.troubles(row, 2 * DAY_US - 1) == [
+        "downtown: another ledger under this id was refused, last 23h59m ago"
+    ]
+    assert words.troubles(row, 2 * DAY_US) == []
+    # After the clock was set back, that moment is still to come.
+    assert words.troubles(row, 0) == ["downtown: another ledger under this id was refused, last 0.0s ago"]
