@@ -47,6 +47,8 @@ COLUMNS = [
 ]
 STORE_STYLES = ("cyan", "magenta", "yellow", "green", "blue")
 LATE_S = 1.0
+AGAIN_CHARS_MAX = 66
+"""Of a command that is shown on one line: folded at a space, it would be two."""
 
 
 class Ago(int):
@@ -180,12 +182,23 @@ def _begin(engine: Engine, start: Positions | None, since: int | None, *, follow
 
 
 def _again(after: Positions, filters: Filters) -> str:
-    """Return the command that goes on where this one was."""
-    argv = ["invcentral", "tail", "--from", format_positions(after)]
-    for option, values in (("--store", filters.stores), ("--sku", filters.skus), ("--type", filters.types)):
-        for value in values:
-            argv += [option, value]
-    return shlex.join(argv)
+    """Return the command that goes on where this one was, on lines that a shell takes for one where it is long.
+
+    A shard that is still at its start need not be named.
+    """
+    begun = sorted((shard, position) for shard, position in after.items() if position)
+    if len(after) == 1:
+        start = format_positions(after)
+    else:
+        start = ",".join(f"{shard}:{position}" for shard, position in begun) or "0"
+    narrowed = [
+        shlex.join([option, value])
+        for option, values in (("--store", filters.stores), ("--sku", filters.skus), ("--type", filters.types))
+        for value in values
+    ]
+    line = " ".join([f"invcentral tail --from {start}", *narrowed])
+    # The positions last: nothing of them can be folded, and what stands behind them would be.
+    return line if len(line) <= AGAIN_CHARS_MAX else " \\\n    ".join(["invcentral tail", *narrowed, f"--from={start}"])
 
 
 def _tell_what_is_unknown(engine: Engine, filters: Filters, out: Output) -> None:
@@ -204,7 +217,7 @@ def _check(start: Positions, latest: Positions) -> None:
     if isinstance(start, Bare) and len(latest) > 1 and start[0] > 0:
         raise InvalidValueError(
             f"there are {len(latest)} shards, and {start[0]} does not say of which it is a position",
-            hint=f"give the `resume` of the last record, as it is; 1:{start[0]} is a position of shard 1 alone",
+            hint=f"go on with the last record's `resume`; 1:{start[0]} is of shard 1 alone",
         )
     for shard, position in start.items():
         if shard not in latest:

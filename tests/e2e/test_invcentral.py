@@ -440,7 +440,7 @@ class TestTail:
         tail = filled.start("tail", "--from", "8", "--store", "midtown", "-o", "table")
         eventually(lambda: " 10 " in tail._out.read_text(), tail.err)
         assert tail.send(signal.SIGINT) == 130
-        assert "invcentral tail --from 10 --store midtown" in tail.err()
+        assert "\ngo on with: invcentral tail --from 10 --store midtown\n" in tail.err()
         assert "Traceback" not in tail.err()
 
 

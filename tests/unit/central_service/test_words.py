@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from central.cli import words
+from central.cli.following import Filters
 from central.cli.narrow import cut
-from central.cli.tail import parse_type
+from central.cli.tail import _again, parse_start, parse_type
 from central.cli.times import LocalTime
 from central.freshness import Freshness
 from central.tail import TailEvent
 from invctl.clock import parse_time
+from invctl.console.folding import folded
 from invctl.console.style import paint
 from invctl.errors import InvalidValueError
 from invctl.model import events
@@ -27,6 +30,7 @@ from tests.unit.central_service.test_metrics import store_row
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from central.tail import Positions
     from invctl.console.style import Part
 
 pytestmark = pytest.mark.cli
@@ -267,3 +271,27 @@ def test_a_ledger_that_was_refused_long_ago_is_an_operator_s_matter_no_more() ->
     assert words.troubles(row, 2 * DAY_US) == []
     # After the clock was set back, that moment is still to come.
     assert words.troubles(row, 0) == ["downtown: another ledger under this id was refused, last 0.0s ago"]
+
+
+@pytest.mark.parametrize(
+    ("after", "filters", "start", "narrowed"),
+    [
+        ({0: 0}, Filters(), {0: 0}, []),
+        ({0: 1234}, Filters(stores=["downtown"]), {0: 1234}, ["--store", "downtown"]),
+        ({0: 0, 1: 0}, Filters(), {0: 0}, []),
+        ({0: 5, 1: 0}, Filters(), {0: 5}, []),
+        (dict.fromkeys(range(64), 10**9), Filters(skus=["A-1", "B"]), None, ["--sku", "A-1", "--sku", "B"]),
+    ],
+)
+def test_the_command_that_goes_on_is_one_command_to_a_shell_on_any_screen(
+    after: Positions, filters: Filters, start: Positions | None, narrowed: list[str]
+) -> None:
+    told = paint(folded(f"go on with: {_again(after, filters)}", 80), colour=False)
+    command = shlex.split(told.removeprefix("go on with: ").replace("\\\n", "").replace(" --from ", " --from="))
+    assert "\n" not in told.replace("\\\n", "")
+    assert command[:2] == ["invcentral", "tail"]
+    (given,) = [word.removeprefix("--from=") for word in command if word.startswith("--from=")]
+    assert parse_start(given) == (start or after)
+    # Where there are several shards, a number alone would name none.
+    assert len(after) == 1 or ":" in given or given == "0"
+    assert [word for word in command[2:] if not word.startswith("--from=")] == narrowed
