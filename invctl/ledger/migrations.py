@@ -7,11 +7,13 @@ The event table is at once audit trail, movement history and outbox. `movements`
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import apsw
 
 from invctl.errors import RefusedError
+from invctl.ledger import disk
 
 _FIRST = """
 CREATE TABLE ledger (
@@ -152,6 +154,8 @@ CREATE TABLE recounts (
 
 STEPS = (_FIRST + GUARDS, _LOST_HISTORY)
 NEWEST = len(STEPS)
+# What no program will ever write.
+_NO_FORMAT = 10_000
 
 
 def migrate(connection: apsw.Connection) -> None:
@@ -173,6 +177,8 @@ def migrate(connection: apsw.Connection) -> None:
 def version_of(connection: apsw.Connection) -> int:
     """Return the number of the last step that a ledger has. Raises RefusedError where this program has fewer."""
     version = int(connection.pragma("user_version"))
+    if not 0 <= version < _NO_FORMAT:
+        raise disk.damaged(Path(connection.filename), f"its header says that it has format {version}")
     if version > NEWEST:
         raise RefusedError(
             f"the ledger has format {version}, this program knows {NEWEST} at the most",

@@ -1,13 +1,10 @@
 """Put a backup in the place of a store's ledger. What was there is kept, under a name that says until when.
 
-The backup is copied into the store's folder, opened there as a ledger, and replayed, before anything is touched. Then
-one rename puts it in place, while nobody else can have the old file open: two files under one name would share their
-`-wal`, and one would be played into the other.
+The backup is copied into the store's folder, opened there as a ledger, and replayed, before anything is touched.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -19,10 +16,10 @@ import apsw
 from invctl.clock import SystemClock, format_time
 from invctl.errors import BusyError, NotFoundError, RefusedError
 from invctl.ledger import disk
-from invctl.ledger.backup import compact_time, making, refuse_unsound, single_file, sync
+from invctl.ledger.backup import making, refuse_unsound, single_file, sync
 from invctl.ledger.checks import check_origin
-from invctl.ledger.database import first
 from invctl.ledger.ledger import FILE, QUEUE_TIMEOUT_S, WRITERS, Ledger
+from invctl.ledger.swap import Whose, swap, whose_of
 from invctl.ledger.writers import WriterQueue
 from invctl.ledger.writing import NOBODY, Origin
 from invctl.model import events
@@ -38,9 +35,6 @@ if TYPE_CHECKING:
 RESTORED = "restored"
 """How the link stands from a restore until head office has been heard."""
 _HEAD = "SELECT seq, time_us FROM events ORDER BY seq DESC LIMIT 1"
-# Every connection to a WAL file holds a shared lock on these bytes (https://www.sqlite.org/src/file/src/os.h).
-_SQLITE_LOCKS_AT = 0x40000000
-_SQLITE_LOCKS_BYTES = 512
 
 
 class Restored(NamedTuple):
@@ -93,23 +87,13 @@ def restore(
         stack.enter_context(_no_daemon(folder))
         queue = stack.enter_context(closing(WriterQueue(str(folder / WRITERS), QUEUE_TIMEOUT_S)))
         queue.enter()
-        kept = _swapped(made / FILE, folder / FILE, found.whose, clock, force=force)
+        kept = swap(made / FILE, folder / FILE, found.whose, clock, force=force)
     return Restored(found.store, found.taken_seq, found.taken_us, found.seq, kept)
-
-
-class _Whose(NamedTuple):
-    """Which ledger it is: its store's id, and the hash of its first event. None where it has not begun."""
-
-    store: str | None
-    first_hash: bytes | None
-
-
-_NOBODYS = _Whose(None, None)
 
 
 class _Prepared(NamedTuple):
     store: Store
-    whose: _Whose
+    whose: Whose
     taken_seq: int
     taken_us: int
     seq: int
@@ -164,7 +148,7 @@ def _prepared(
         with Ledger.open(made, clock=clock, reserve_bytes=0) as ledger:
             taken_seq, taken_us = ledger.row(_HEAD)
             refuse_unsound(ledger, progress=progress and partial(_told, progress, taken_seq))
-            whose = _whose(ledger.connection)
+            whose = whose_of(ledger.connection)
             _say_restored(ledger, taken_us, trade=trade)
             if trade:
                 with ledger.write() as write:
@@ -204,14 +188,6 @@ def _say_restored(ledger: Ledger, taken_us: int, *, trade: bool) -> None:
     ledger.connection.execute("UPDATE link SET state = ?, reason = ?, frozen = ?", (state, said, said))
 
 
-def _whose(connection: apsw.Connection) -> _Whose:
-    (store,), (hash_,) = (
-        first(connection, sql) or (None,)
-        for sql in ("SELECT store FROM ledger", "SELECT hash FROM events WHERE seq = 1")
-    )
-    return _Whose(store, hash_)
-
-
 def _unsound(file: Path, made: Path, error: disk.DamagedError) -> disk.DamagedError:
     said = error.message.replace(f"the ledger at {made / FILE}", f"the backup {file}")
     return disk.DamagedError(said, hint="use an older backup; nothing was changed", **error.details)
@@ -236,110 +212,3 @@ def _no_daemon(home: Path) -> Iterator[None]:
         raise RefusedError(f"a daemon serves {home}", hint="`invctl daemon stop` ends it") from None
     finally:
         os.close(fd)
-
-
-def _swapped(made: Path, path: Path, whose: _Whose, clock: Clock, *, force: bool) -> Path | None:
-    """Put a file in the place of the ledger at `path`, in the turn of a writer. Returns where that one is now."""
-    wal, shm = (path.with_name(FILE + suffix) for suffix in ("-wal", "-shm"))
-    there = path.exists()
-    folded = there and _folded(path, damaged=disk.noted(path) is not None, whose=whose, force=force)
-    with _alone(path):
-        if folded and wal.exists() and wal.stat().st_size:
-            raise _in_use(path)
-        kept = _kept(path, wal, compact_time(clock.now_us()))
-        _belongs_to_the_same(made, path)
-        if there and not folded:
-            # From here on the file in place is whole or not, depending on its log: it must not be used again.
-            disk.note(path, "it was about to be replaced by a backup")
-        for log in (wal, shm):
-            log.unlink(missing_ok=True)
-        disk.sync_folder(path.parent)
-        made.replace(path)
-        disk.sync_folder(path.parent)
-        disk.forget(path)
-    return kept
-
-
-def _folded(path: Path, *, damaged: bool, whose: _Whose, force: bool) -> bool:
-    """Let the file at `path` hold all of the ledger, its log nothing. Returns False where that cannot be done.
-
-    One that is damaged is left as it is. Raises RefusedError where it is another ledger than the backup is of.
-    """
-    try:
-        uri = f"{path.absolute().as_uri()}?mode={'ro&immutable=1' if damaged else 'rw'}"
-        with closing(apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI)) as connection:
-            there = _whose(connection)
-            if there not in (whose, _NOBODYS) and not force:
-                other = f"store {there.store}" if there.store != whose.store else f"another ledger of {there.store}"
-                raise RefusedError(
-                    f"the ledger at {path} is of {other}, the backup of {whose.store}",
-                    hint="look at --home; --force replaces it all the same, and keeps it beside",
-                    store=there.store,
-                )
-            if damaged:
-                return False
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except apsw.BusyError:
-        raise _in_use(path) from None
-    except apsw.Error:
-        # It cannot be read, or has no room: it is kept with its log.
-        return False
-    return True
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keep everybody from opening the file at `path`. Raises BusyError where another process has it open."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield
-        return
-    except OSError as error:
-        raise RefusedError(f"{path} cannot be used: {error.strerror}", hint="look at its mode") from None
-    try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, _SQLITE_LOCKS_BYTES, _SQLITE_LOCKS_AT)
-        yield
-    except (BlockingIOError, PermissionError):
-        raise _in_use(path) from None
-    finally:
-        os.close(fd)
-
-
-def _in_use(path: Path) -> BusyError:
-    return BusyError(f"another process has {path} open", hint=f"try again; `fuser -v {path}` names it")
-
-
-def _kept(path: Path, wal: Path, at: str) -> Path | None:
-    """Give what is there a second name, and its log one that goes with it. Returns that name."""
-    for more in ("", *(f"-{number}" for number in range(2, 100))):
-        kept = path.with_name(f"ledger.replaced-{at}{more}.db")
-        if kept.exists() or kept.with_name(kept.name + "-wal").exists():
-            continue
-        if wal.exists():
-            _also_called(wal, kept.with_name(kept.name + "-wal"))
-        if not path.exists():
-            return None
-        _also_called(path, kept)
-        disk.sync_folder(path.parent)
-        return kept
-    raise RefusedError(f"too many ledgers were replaced in {path.parent} at {at}", hint="try again")
-
-
-def _belongs_to_the_same(made: Path, path: Path) -> None:
-    """Let who may use the ledger that is there use the new one: another user may restore than sells."""
-    with suppress(OSError):
-        there = path.stat()
-        made.chmod(there.st_mode & 0o777)
-        os.chown(made, there.st_uid, there.st_gid)
-
-
-def _also_called(file: Path, name: Path) -> None:
-    try:
-        name.hardlink_to(file)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
-            raise RefusedError(f"{file} cannot be kept as {name}: {error.strerror}", hint="make room") from None
-        # This file system has no links: for a moment nothing stands there, and a restore that is cut off then is
-        # begun again.
-        file.rename(name)

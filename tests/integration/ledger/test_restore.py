@@ -13,7 +13,7 @@ import pytest
 
 from invctl.clock import ManualClock, SystemClock
 from invctl.errors import BusyError, NotFoundError, RefusedError
-from invctl.ledger import disk, migrations
+from invctl.ledger import disk, migrations, swap
 from invctl.ledger import restore as module
 from invctl.ledger.backup import back_up
 from invctl.ledger.ledger import FILE, Ledger
@@ -374,7 +374,7 @@ STEPS: list[tuple[Any, str]] = [
     (disk, "sync_folder"),
     (disk, "note"),
     (disk, "forget"),
-    (module, "_folded"),
+    (swap, "_folded"),
     (module, "sync"),
 ]
 

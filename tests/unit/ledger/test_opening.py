@@ -176,6 +176,23 @@ def test_a_ledger_newer_than_the_program_is_refused(tmp_path: Path, clock: Manua
         assert "newer invctl" in caught.value.hint
 
 
+@pytest.mark.fault_tolerance
+@pytest.mark.parametrize("version", [0, -1, -(2**31), 10_000, 2**31 - 1])
+def test_a_header_that_says_another_format_than_any_there_is_says_damage(
+    tmp_path: Path, clock: ManualClock, version: int
+) -> None:
+    with new_ledger(tmp_path, clock, MOUSE=5) as ledger:
+        ledger.connection.execute(f"PRAGMA user_version = {version}")
+        ledger.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    before = (tmp_path / FILE).read_bytes()
+    for way_in in WAYS_IN:
+        with pytest.raises(RefusedError) as caught:
+            way_in(tmp_path)
+        assert caught.value.code == "damaged"
+        assert "invctl restore" in caught.value.hint
+    assert (tmp_path / FILE).read_bytes() == before
+
+
 def test_a_step_that_fails_leaves_the_ledger_at_the_step_before(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
