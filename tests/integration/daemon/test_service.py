@@ -26,7 +26,7 @@ from invctl.ledger.disk import DamagedError
 from invctl.ledger.ledger import FILE, Ledger
 from invctl.ledger.writing import Origin
 from invctl.runtime.logs import configure
-from invctl.runtime.status import read_status
+from invctl.runtime.status import read_status, stands_still_s
 from invctl.sync import shipper
 from tests.integration.daemon.office import NAMESPACE, Office, until
 from tests.layers import breaker, layered
@@ -283,6 +283,23 @@ async def test_it_says_how_the_broker_is_why_it_is_lost_and_whom_it_serves(
         bus.heal()
         await until(lambda: said()["connection"] == "connected")
         assert (said()["why"], said()["hint"]) == ("", "")
+
+
+@pytest.mark.fault_tolerance
+async def test_it_shows_that_it_has_not_come_to_a_stand_also_where_it_has_nothing_new_to_say(
+    tmp_path: Path, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "MEASURE_EVERY_S", 0.01)
+    path = tmp_path / "run" / "invd.json"
+    open_store(tmp_path).close()
+    async with daemon(MemoryBus(broker), tmp_path):
+        await until(lambda: (read_status(path) or {}).get("connection") == "connected")
+        said = path.read_bytes()
+        for _ in range(3):
+            os.utime(path, (0, 0))
+            assert stands_still_s(path) is not None
+            await until(lambda: stands_still_s(path) is None)
+        assert path.read_bytes() == said
 
 
 async def test_two_folders_of_one_store_are_refused(tmp_path: Path, broker: MemoryBroker) -> None:
