@@ -31,6 +31,11 @@ def commands() -> Table:
         "remove": Entry("central.cli.stores:remove", "Take a store off the list, of which nothing was applied."),
         "readmit": Entry("central.cli.stores:readmit", "Let a daemon rejoin whose ledger lost history."),
     }
+    suspects = {
+        "list": Entry("central.cli.suspects:list_", "List the SKUs whose level is in doubt, and why."),
+        "show": Entry("central.cli.suspects:show", "Show why one is in doubt, and what to do."),
+        "clear": Entry("central.cli.suspects:clear", "Settle doubts by an operator's word."),
+    }
     return {
         "init": Entry("central.cli.init:init", "Set up head office: its folder, settings and database.", service),
         "run": Entry("central.cli.run:run", "Serve the stores, in the foreground, until a signal.", service),
@@ -41,6 +46,7 @@ def commands() -> Table:
         "tail": Entry("central.cli.tail:tail", "Follow what head office commits, live.", numbers),
         "stock": Entry("central.cli.stock:stock", "Show what the stores have, and how fresh that is.", numbers),
         "reservations": Entry("central.cli.reservations:reservations", "List the stores' reservations.", numbers),
+        "suspects": Family(suspects, "Which numbers are in doubt.", numbers),
         "verify": Entry("central.cli.verify:verify", "Replay the archive and compare.", numbers),
     }
 

@@ -79,6 +79,14 @@ def take_over(engine: Engine, shard: int, holder: str, chance: Bits, *, wait_s: 
             return fence, ended
 
 
+def lock(connection: Connection, shard: int) -> None:
+    """Keep every central from applying anything to a shard until the transaction ends, for an operator's command.
+
+    The transaction has to be of `central.database.writing`. Raises BusyError where a central holds it for too long.
+    """
+    connection.execute(_LOCK, {"of_shard": shard})
+
+
 def lock_and_check(connection: Connection, shard: int, fence: str) -> int:
     """Lock a shard's row until the transaction ends and return the last position of its stream.
 

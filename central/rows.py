@@ -39,7 +39,7 @@ _KNOWN = ByKeys(
 )
 
 _SET_PRODUCTS = ForRows(lambda dialect: upsert_into(dialect, tables.products))
-_SET_LEVELS = ForRows(lambda dialect: upsert_into(dialect, tables.levels))
+SET_LEVELS = ForRows(lambda dialect: upsert_into(dialect, tables.levels))
 _SET_RESERVATIONS = ForRows(lambda dialect: upsert_into(dialect, tables.reservations))
 _SET_LINES = ForRows(lambda dialect: upsert_into(dialect, tables.reservation_lines))
 # An event states the whole reservation, so one with fewer lines than before leaves none over.
@@ -50,7 +50,7 @@ _DROP_SURPLUS = ForRows(
         _entry.line >= bindparam("size"),
     )
 )
-_CLEAR = ForRows(
+CLEAR_SUSPECTS = ForRows(
     lambda _: delete(tables.suspects).where(_suspect.store == bindparam("store"), _suspect.sku == bindparam("sku"))
 )
 _MARK = ForRows(lambda _: insert(tables.suspects))
@@ -101,7 +101,7 @@ def save(connection: Connection, states: Mapping[str, StoreState], now: int) -> 
             for sku, (product, seq) in state.products.items()
         ],
     )
-    _SET_LEVELS.run(
+    SET_LEVELS.run(
         connection,
         [
             {
@@ -160,7 +160,7 @@ def _save_reservations(connection: Connection, states: Mapping[str, StoreState])
 
 def _save_suspects(connection: Connection, states: Mapping[str, StoreState], now: int) -> None:
     cleared = [{"store": store, "sku": sku} for store, state in states.items() for sku in state.cleared]
-    _CLEAR.run(connection, cleared)
+    CLEAR_SUSPECTS.run(connection, cleared)
     marked = [
         {"store": store, "since_us": now, **item._asdict()}
         for store, state in states.items()

@@ -89,8 +89,13 @@ def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreT
         low = f"{free} MB free, {reserve} MB are kept for ending what is reserved"
         told.append((f"\ndisk      {low}\n{'':10}nothing new is begun until there is room", "bold yellow"))
     if record["suspects"]:
-        asked = f"\nsuspect   {counted(record['suspects'], 'item')}: head office asks for a count"
-        told.append((asked, "yellow"))
+        doubted = "its level; count it" if record["suspects"] == 1 else "their levels; count them"
+        asked = [
+            f"\nsuspect   {counted(record['suspects'], 'item')}: head office doubts {doubted}",
+            f"`invcentral suspects list --store {record['store']}` there says which",
+            "`invctl adjust SKU CHANGE --reason cycle_count` settles it; CHANGE may be 0",
+        ]
+        told.append((f"\n{'':10}".join(asked), "yellow"))
     told += [(f"\nsettings  {warning}", "yellow") for warning in record["warnings"]]
     return told
 

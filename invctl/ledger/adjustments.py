@@ -30,7 +30,7 @@ def adjust(
 
     Args:
         ledger: the store's.
-        changes: units by SKU, below zero for stock that leaves.
+        changes: units by SKU, below zero for stock that leaves; 0 for a count that finds what is here.
         reason: one of `REASONS`.
         note: free text, such as a delivery note's number.
         origin: who asks.
@@ -82,8 +82,10 @@ def append(write: Write, moves: list[Move], reason: str, note: str, origin: Orig
 def _check_change(sku: str, change: int, reason: str) -> None:
     if reason not in REASONS:
         raise InvalidValueError(f"{reason!r} is not a reason", hint="one of " + ", ".join(REASONS))
-    if change == 0 or abs(change) > QUANTITY_MAX:
-        raise InvalidValueError(f"{sku} cannot change by {change}", hint=f"1 to {QUANTITY_MAX} units, up or down")
+    # A count that finds what was expected is worth as much as any other.
+    if (change == 0 and reason != "cycle_count") or abs(change) > QUANTITY_MAX:
+        hint = f"1 to {QUANTITY_MAX} units, up or down; 0 with cycle_count, where a count finds what is here"
+        raise InvalidValueError(f"{sku} cannot change by {change}", hint=hint)
     if (reason in ONLY_UP and change < 0) or (reason in ONLY_DOWN and change > 0):
         raise InvalidValueError(
             f"{reason!r} does not go with a change of {change:+d}", hint="turn the sign, or give the reason that fits"

@@ -117,7 +117,17 @@ class TestSettingUp:
         assert "already" in unfounded("init").out
 
     @pytest.mark.parametrize(
-        "argv", [["status"], ["stock"], ["reservations"], ["verify"], ["tail"], ["stores", "list"], ["run"]]
+        "argv",
+        [
+            ["status"],
+            ["stock"],
+            ["reservations"],
+            ["verify"],
+            ["tail"],
+            ["stores", "list"],
+            ["suspects", "list"],
+            ["run"],
+        ],
     )
     def test_before_that_every_command_says_what_to_do(self, unfounded: Office, argv: list[str]) -> None:
         done = unfounded(*argv, "-o", "json")
@@ -256,6 +266,8 @@ class TestShowing:
             (["stock", "--store", "nowhere"], 3),
             (["reservations", "--store", "nowhere"], 3),
             (["verify", "nowhere"], 3),
+            (["suspects", "clear", "nowhere", "MOUSE-001"], 3),
+            (["suspects", "show", "downtown", "not a sku"], 2),
             (["stock", "not a sku"], 2),
             (["stores", "admit", "Not a store"], 2),
             (["reservations", "--status", "gone"], 2),
@@ -359,15 +371,117 @@ class TestShowing:
 
     def test_verify_holds_and_fails_with_8_where_what_is_shown_is_not_what_was_archived(self, filled: Office) -> None:
         assert filled("verify").code == 0
-        assert [row["ok"] for row in filled("verify", "-o", "json").json] == [True, True, True]
+        shown = filled("verify", "-o", "json").json
+        assert [(row["ok"], row["first_seq"], row["first_event"]) for row in shown] == [(True, None, None)] * 3
         with filled.engine() as engine, engine.begin() as connection:
             connection.exec_driver_sql("UPDATE levels SET on_hand = 51 WHERE store = 'midtown' AND sku = 'MOUSE-001'")
         done = filled("verify")
         assert done.code == 8
         assert "midtown does not hold" in done.out
-        assert "MOUSE-001" in done.out
+        assert "the first event from which on they differ is 4: reserved 2 MOUSE-001 (R-" in done.out
+        assert "level MOUSE-001: the archive says on hand 50, reserved 2, version 2, shown is on hand 51" in done.out
+        assert "(from event 4 on)" in done.out
+        assert "`invcentral suspects clear midtown MOUSE-001 --rebuild`" in done.err
+        (row,) = filled("verify", "midtown", "-o", "json").json
+        assert (row["first_seq"], row["first_event"]["seq"]) == (4, 4)
+        assert row["first_event"]["type"] == "inventory.reservation.created"
+        assert row["differences"][0]["seq"] == 4
         assert filled("verify", "downtown").code == 0
         assert filled("verify", "-q").out.split() == ["downtown", "harlem", "midtown"]
+        assert filled("suspects", "clear", "midtown", "MOUSE-001", "--rebuild").code == 0
+        assert filled("verify").code == 0
+
+
+@on_both
+@pytest.mark.cli
+class TestSuspects:
+    @pytest.fixture(autouse=True)
+    def doubted(self, filled: Office) -> None:
+        """Two are in doubt at downtown, one of which the store itself disputes, and one at midtown."""
+        rows: list[dict[str, Any]] = [
+            {"store": "downtown", "sku": "LAPTOP-001", "reason": "checkpoint_differs", "seq": 5},
+            {"store": "downtown", "sku": "MOUSE-001", "reason": "does_not_follow", "seq": 4},
+            {"store": "midtown", "sku": "MOUSE-001", "reason": "of-later-days", "seq": 9},
+        ]
+        with filled.engine() as engine, writing(engine) as connection:
+            connection.execute(insert(tables.suspects), [row | {"since_us": 1_767_225_600_000_000} for row in rows])
+            connection.commit()
+
+    def test_they_are_listed_with_the_reason(self, filled: Office) -> None:
+        done = filled("suspects", "list", "--store", "downtown", "-o", "json")
+        assert done.json == [
+            {
+                "store": "downtown",
+                "sku": "LAPTOP-001",
+                "name": None,
+                "reason": "checkpoint_differs",
+                "seq": 5,
+                "on_hand": 49,
+                "reserved": 0,
+                "version": 2,
+                "since_at": "2026-01-01T00:00:00.000000Z",
+            },
+            {
+                "store": "downtown",
+                "sku": "MOUSE-001",
+                "name": "Wireless mouse",
+                "reason": "does_not_follow",
+                "seq": 4,
+                "on_hand": 50,
+                "reserved": 2,
+                "version": 2,
+                "since_at": "2026-01-01T00:00:00.000000Z",
+            },
+        ]
+        told = filled("suspects", "list")
+        assert (told.out.count("downtown"), told.out.count("midtown"), "of-later-days" in told.out) == (2, 1, True)
+        assert "its level does not follow from the one before it" in told.out
+        assert "`invcentral suspects show downtown LAPTOP-001`" in told.err
+        assert filled("suspects", "list", "-q").out.split() == ["LAPTOP-001", "MOUSE-001", "MOUSE-001"]
+        assert filled("suspects", "list", "--store", "harlem").err == "nothing is in doubt\n"
+        assert filled("suspects", "list", "--store", "nowhere").code == 3
+
+    def test_one_is_shown_with_its_event_both_levels_and_what_to_do(self, filled: Office) -> None:
+        told = filled("suspects", "show", "downtown", "MOUSE-001").out
+        assert "its level does not follow from the one before it" in told
+        assert "event       4: reserved 2 MOUSE-001 (R-" in told
+        assert "level here  50 on hand and 2 reserved (version 2)" in told
+        assert "by events   the same, by event 4" in told
+        assert "`invctl adjust MOUSE-001 CHANGE --reason cycle_count`" in told
+        assert "`invcentral suspects clear downtown MOUSE-001`" in told
+        record = filled("suspects", "show", "downtown", "MOUSE-001", "-o", "json").json
+        assert (record["drifted"], record["archive"]["seq"], record["event"]["seq"]) == (False, 4, 4)
+        assert len(record["what_to_do"]) == 2
+        assert "`invctl verify`" in filled("suspects", "show", "downtown", "LAPTOP-001").out
+        assert "9: is not here" in filled("suspects", "show", "midtown", "MOUSE-001").out
+        assert filled("suspects", "show", "midtown", "LAPTOP-001").code == 3
+
+    def test_an_operators_word_settles_a_doubt(self, filled: Office) -> None:
+        done = filled("suspects", "clear", "downtown", "MOUSE-001", "laptop-001")
+        assert done.out.splitlines() == [
+            "MOUSE-001 of downtown is no longer in doubt: 50 on hand and 2 reserved (version 2)",
+            "LAPTOP-001 of downtown is no longer in doubt: 49 on hand and 0 reserved (version 2)",
+        ]
+        again = filled("suspects", "clear", "downtown", "MOUSE-001", "-o", "json")
+        assert (again.code, again.error["message"]) == (3, "MOUSE-001 of downtown is not in doubt")
+        assert [row["suspects"] for row in filled("stores", "list", "-o", "json").json] == [0, 0, 1]
+
+    def test_a_level_that_drifted_is_settled_by_rebuilding_it_alone(self, filled: Office) -> None:
+        with filled.engine() as engine, engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE levels SET on_hand = 51 WHERE store = 'downtown' AND sku = 'MOUSE-001'")
+        told = filled("suspects", "show", "downtown", "MOUSE-001").out
+        assert "by events   50 on hand and 2 reserved (version 2), by event 4" in told
+        assert "it drifted here: `invcentral suspects clear downtown MOUSE-001 --rebuild`" in told
+        refused = filled("suspects", "clear", "downtown", "MOUSE-001", "-o", "json")
+        assert refused.code == 8
+        assert "--rebuild" in refused.error["hint"]
+        done = filled("suspects", "clear", "downtown", "MOUSE-001", "--rebuild", "-o", "json").json
+        assert (done["on_hand"], done["rebuilt"], done["reason"]) == (
+            50,
+            {"on_hand": 51, "reserved": 2, "version": 2},
+            "does_not_follow",
+        )
+        assert filled("verify", "downtown").code == 0
 
 
 @on_both

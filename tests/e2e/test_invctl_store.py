@@ -169,7 +169,14 @@ class TestStatus:
     @pytest.mark.usefixtures("daemon")
     def test_items_that_head_office_doubts(self, clerk: Clerk) -> None:
         acknowledge(clerk.home, 6, suspects=2)
-        assert clerk("status").out.splitlines()[-1] == "suspect   2 items: head office asks for a count"
+        assert clerk("status").out.splitlines()[-3:] == [
+            "suspect   2 items: head office doubts their levels; count them",
+            "          `invcentral suspects list --store downtown` there says which",
+            "          `invctl adjust SKU CHANGE --reason cycle_count` settles it; CHANGE may be 0",
+        ]
+        acknowledge(clerk.home, 6, suspects=1)
+        assert "suspect   1 item: head office doubts its level; count it\n" in clerk("status").out
+        assert clerk("status", "-o", "json").json["suspects"] == 1
 
 
 class TestSync:

@@ -48,6 +48,22 @@ def test_stock_comes_and_goes_for_a_reason(ledger: Ledger, reason: str, sign: in
     }
 
 
+def test_a_count_that_finds_what_is_here_is_an_event_like_any_other(ledger: Ledger) -> None:
+    ledger.connection.execute("INSERT INTO recounts VALUES ('MOUSE', 1)")
+    receipt = adjustments.adjust(ledger, {"MOUSE": 0}, "cycle_count")
+    assert receipt.event.is_count
+    assert level(ledger, "MOUSE") == (100, 0, 2)
+    assert ledger.rows("SELECT * FROM recounts") == []
+
+
+@pytest.mark.parametrize("reason", sorted(SIGNS.keys() - {"cycle_count"}))
+def test_nothing_is_no_change_for_any_other_reason(ledger: Ledger, reason: str) -> None:
+    before = tables(ledger)
+    with pytest.raises(InvalidValueError, match="MOUSE cannot change by 0"):
+        adjustments.adjust(ledger, {"MOUSE": 0}, reason)
+    assert tables(ledger) == before
+
+
 @pytest.mark.parametrize(
     ("reason", "sign"), [(reason, sign) for reason, signs in SIGNS.items() for sign in (1, -1) if sign not in signs]
 )
