@@ -271,6 +271,11 @@ class Machine:
         """Return all events, as bytes."""
         return [bytes(body) for (body,) in self.ledger.rows("SELECT body FROM events ORDER BY seq")]
 
+    def levels(self) -> dict[str, tuple[int, int, int]]:
+        """Return the level of each SKU that ever moved: on hand, reserved, version."""
+        found = self.ledger.rows("SELECT sku, on_hand, reserved, version FROM stock WHERE version > 0")
+        return {sku: (on_hand, reserved, version) for sku, on_hand, reserved, version in found}
+
     def ids(self) -> set[str]:
         """Return the ids of all events."""
         return {key for (key,) in self.ledger.rows("SELECT id FROM events")}

@@ -101,6 +101,15 @@ class Database:
         """Tell whether a store is admitted."""
         return bool(self._look("SELECT 1 FROM stores WHERE store = ? AND status = 'admitted'", store))
 
+    def levels(self, store: str) -> dict[str, tuple[int, int, int]]:
+        """Return the levels that are shown of a store: on hand, reserved, version."""
+        found = self._look("SELECT sku, on_hand, reserved, version FROM levels WHERE store = ? AND version > 0", store)
+        return {sku: tuple(level) for sku, *level in found}
+
+    def reservations(self, store: str) -> dict[str, str]:
+        """Return how each reservation of a store is shown."""
+        return dict(self._look("SELECT reservation, status FROM reservations WHERE store = ?", store))
+
     def fresh_us(self, store: str) -> int:
         """Return the moment up to which a store's numbers are proved, 0 where none is."""
         return next((at or 0 for (at,) in self._look("SELECT fresh_us FROM cursors WHERE store = ?", store)), 0)

@@ -278,7 +278,7 @@ PLANTS = {
     "acked_never_goes_back": _plant("drained", bugs=Bugs(shipper=_NeverGoesBack)),
     "old_hello_believed": _plant("fresh", stands_in=_peer(_BelievesOldHellos)),
     "bytes_not_hashed": _plant("drained", "acked", stands_in=_peer(_DoesNotHash)),
-    "expire_by_arrival": _plant("central_verify", stands_in=_expiry_by_arrival),
+    "expire_by_arrival": _plant("central_projection", stands_in=_expiry_by_arrival),
     "release_foreign_lock": _plant("lease", bugs=Bugs(locks=_ReleasesAnything)),
     "own_events_dropped_at_rejoin": _plant("nothing_lost", stands_in=_forgets_its_own),
     "reappended_twice": _plant("ends_once", "idempotency", "once", "nothing_lost", stands_in=_appends_twice),

@@ -214,26 +214,38 @@ class World:
     def check_histories(self) -> None:
         """Work each history out again, by the product's own replay and by a model that shares nothing with it."""
         for machine in self._in_service():
-            store = machine.store
-            model = Model(store)
-            for seq, body in enumerate(machine.bodies(), 1):
-                model.take(seq, body)
-            model.close()
-            if model.wrong:
-                raise ViolationError(model.wrong[1], model.wrong[0])
-            if missing := self.must_have[store] - model.ids:
-                raise ViolationError(f"{store} forgot {len(missing)} events that clerks were told of", "nothing_lost")
-            levels = {row[0]: tuple(row[1:]) for row in machine.ledger.rows("SELECT * FROM stock WHERE version > 0")}
-            if levels != model.levels:
-                raise ViolationError(f"the levels of {store} are not what its events come to", "projection")
+            self._check_history(machine)
+            self._check_shown(machine)
             if findings := verify(machine.ledger).findings:
-                raise ViolationError(f"the ledger of {store}: {findings[0]}", "verify")
-            self.events += len(model.ids)
+                raise ViolationError(f"the ledger of {machine.store}: {findings[0]}", "verify")
         for store in self.must_have:
             with reading(self.database.engine) as connection:
                 findings = verify_store(connection, store).findings
             if findings:
                 raise ViolationError(f"head office, of {store}: {findings[0]}", "central_verify")
+
+    def _check_history(self, machine: Machine) -> None:
+        store = machine.store
+        model = Model(store)
+        for seq, body in enumerate(machine.bodies(), 1):
+            model.take(seq, body)
+        model.close()
+        if model.wrong:
+            raise ViolationError(model.wrong[1], model.wrong[0])
+        if missing := self.must_have[store] - model.ids:
+            raise ViolationError(f"{store} forgot {len(missing)} events that clerks were told of", "nothing_lost")
+        if machine.levels() != model.levels:
+            raise ViolationError(f"the levels of {store} are not what its events come to", "projection")
+        self.events += len(model.ids)
+
+    def _check_shown(self, machine: Machine) -> None:
+        """Hold what head office shows of a store against the store's own tables."""
+        store = machine.store
+        if self.database.levels(store) != machine.levels():
+            raise ViolationError(f"head office shows other levels of {store}", "central_projection")
+        statuses = dict(machine.ledger.rows("SELECT reservation, status FROM reservations"))
+        if self.database.reservations(store) != statuses:
+            raise ViolationError(f"head office shows other reservations of {store}", "central_projection")
 
     # Trade, trouble and peace.
 
