@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +24,7 @@ from invctl.ledger.swap import Whose, swap, whose_of
 from invctl.ledger.writers import WriterQueue
 from invctl.ledger.writing import NOBODY, Origin
 from invctl.model import events
-from invctl.settings import LOCK_FILE, RUN
+from invctl.settings import LOCK_FILE, PID_FILE, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 RESTORED = "restored"
 """How the link stands from a restore until head office has been heard."""
+_DAEMON_ENDS_S = 2.0
+_LOOK_EVERY_S = 0.01
 _HEAD = "SELECT seq, time_us FROM events ORDER BY seq DESC LIMIT 1"
 
 
@@ -198,6 +201,20 @@ def _no_room(copy: Path) -> RefusedError:
     return RefusedError(f"there is no room for the backup in {folder}", hint="make room; nothing was changed")
 
 
+def _locked(fd: int, pid_file: Path) -> bool:
+    """Lock a daemon's file. One that has taken its pid away is about to end: that is waited for."""
+    until_s = time.monotonic() + _DAEMON_ENDS_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if pid_file.exists() or time.monotonic() > until_s:
+                return False
+            time.sleep(_LOOK_EVERY_S)
+        else:
+            return True
+
+
 @contextmanager
 def _no_daemon(home: Path) -> Iterator[None]:
     """Keep daemons out. Raises RefusedError where one serves the store."""
@@ -206,9 +223,8 @@ def _no_daemon(home: Path) -> Iterator[None]:
     except OSError as error:
         raise RefusedError(f"{home / RUN} cannot be used: {error.strerror}", hint="look at its mode") from None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _locked(fd, home / RUN / PID_FILE):
+            raise RefusedError(f"a daemon serves {home}", hint="`invctl daemon stop` ends it")
         yield
-    except BlockingIOError:
-        raise RefusedError(f"a daemon serves {home}", hint="`invctl daemon stop` ends it") from None
     finally:
         os.close(fd)

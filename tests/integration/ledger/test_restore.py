@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from invctl.ledger.ledger import FILE, Ledger
 from invctl.ledger.restore import RESTORED, restore
 from invctl.ledger.writing import FrozenError, Origin
 from invctl.model import events
-from invctl.settings import LOCK_FILE, RUN
+from invctl.settings import LOCK_FILE, PID_FILE, RUN
 from tests.integration.ledger.processes import Worker
 from tests.unit.ledger.support import assert_sound, head, hold, new_ledger, tables, written
 
@@ -276,11 +277,22 @@ class TestRefused:
         import fcntl
 
         (place.home / RUN).mkdir()
+        (place.home / RUN / PID_FILE).write_text("4711\n")
         with (place.home / RUN / LOCK_FILE).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with pytest.raises(RefusedError, match="a daemon serves") as caught:
                 place.restore()
         assert "daemon stop" in caught.value.hint
+
+    def test_while_something_else_holds_the_daemons_lock(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        import fcntl
+
+        monkeypatch.setattr(module, "_DAEMON_ENDS_S", 0.0)
+        (place.home / RUN).mkdir()
+        with (place.home / RUN / LOCK_FILE).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(RefusedError, match="a daemon serves"):
+                place.restore()
 
     @pytest.mark.concurrency
     def test_while_another_process_has_the_ledger_open(self, place: Place) -> None:
@@ -308,6 +320,18 @@ class TestRefused:
         raw = apsw.Connection(str(place.file))
         raw.execute(sql).fetchall()
         raw.close()
+
+
+def test_a_daemon_that_is_about_to_end_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes its pid away first, and `daemon stop` waits for that alone."""
+    import fcntl
+
+    (place.home / RUN).mkdir()
+    lock = (place.home / RUN / LOCK_FILE).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    monkeypatch.setattr(time, "sleep", lambda _: lock.close())
+    place.restore()
+    assert lock.closed
 
 
 def test_another_stores_takes_the_place_where_that_is_forced(place: Place, tmp_path: Path) -> None:
