@@ -26,8 +26,6 @@ class Invd(NamedTuple):
     pid: int
     since: str | None = None
     broker: str | None = None
-    namespace: str | None = None
-    """Under which name the chain uses the broker: head office has to use the same."""
     connection: str | None = None
     """`connecting` until the first attempt has ended, then `connected` or `lost`."""
     why: str | None = None
@@ -37,10 +35,12 @@ class Invd(NamedTuple):
     """Whether it still tries to send: its state, since when, how often it failed, and when it tries next."""
     metrics: str | None = None
     """Where it can be watched."""
-    metrics_trouble: str | None = None
-    """Why it cannot be, although it is to."""
     stores: list[str] | None = None
     """All that it serves."""
+    namespace: str | None = None
+    """Under which name the chain uses the broker: head office has to use the same."""
+    metrics_trouble: str | None = None
+    """Why it cannot be watched, although it is to be."""
     silent_s: float | None = None
     """Since it last said anything of itself. It does not say that: its file tells."""
 

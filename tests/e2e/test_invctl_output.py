@@ -29,6 +29,7 @@ HISTORY = [
 ]
 STOCK = ["sku", "name", "price", "currency", "on_hand", "reserved", "available", "version", "as_of_seq"]
 DAEMON = ["running", "pid", "since", "broker", "connection", "why", "hint", "breaker", "metrics", "stores"]
+DAEMON += ["namespace", "metrics_trouble", "stands_still_s"]
 
 RESULTS = {
     "reserve LAPTOP-001": [*RESERVATION, "replayed"],

@@ -208,7 +208,7 @@ def test_a_broker_that_is_away_is_told_serves_clerks_and_is_drained_to(chain: Ch
     # The cause is told by whatever fails of it, and no time that has gone by when it is read.
     eventually(lambda: "leases is not asked" in ready(office).json["reasons"].get("leases", ""))
     reasons = ready(office).json["reasons"]
-    assert all("Connection refused" in reasons[name] for name in ("leases", "leases_breaker", "bus"))
+    assert all("Connection refused" in reasons[name] for name in ("leases", "leases_breaker"))
     assert not any("next attempt" in reason for reason in reasons.values())
     assert f"metrics      {office}/metrics" in status.stdout
     eventually(lambda: scrape(invd)['invd_pending_events{store="downtown"}'] == 1)
