@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,18 @@ from central import agreement, facts, tables
 from central.agreement import Agreement
 from central.database import writing
 from central.state import Drift
+from invctl.clock import ManualClock
+from invctl.ledger import adjustments, checkpoints, products, reservations, seeding
+from invctl.ledger.ledger import Ledger
+from invctl.ledger.outbox import LedgerOutbox
 from invctl.model import events
+from invctl.model.chain import links
 from invctl.model.stock import EMPTY, StockLevel
+from invctl.sync.cursor import Intake
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy.sql.dml import UpdateBase
 
     from tests.integration.central.head_office import HeadOffice
@@ -170,6 +179,17 @@ def test_a_count_settles_it_too(office: HeadOffice, history: History) -> None:
     assert found.agreed
 
 
+def test_what_a_count_settled_and_the_store_disputes_in_the_same_run_is_in_doubt_again(
+    office: HeadOffice, history: History
+) -> None:
+    stated(office, history, **OTHER)
+    history.adjust({"SKU-001": 0}, "cycle_count")
+    seq = history.state(**OTHER)
+    applied = office.take(history)
+    assert (applied.suspects, [each.seq for each in applied.doubts]) == (1, [seq])
+    assert [row.seq for row in office.rows(tables.suspects)] == [seq]
+
+
 def test_what_does_not_follow_is_settled_by_the_stores_own_word(office: HeadOffice, history: History) -> None:
     history.levels["SKU-001"] = StockLevel(50, 0, 40)
     history.adjust({"SKU-001": 1})
@@ -273,6 +293,39 @@ def test_from_one_checkpoint_only_so_many_become_suspect(
     monkeypatch.setattr(agreement, "SUSPECTS_MAX", 3)
     stated(office, history, **dict.fromkeys(SKUS, StockLevel(1, 0, 9)))
     assert sorted(office.suspects()) == SKUS[:3]
+
+
+@pytest.mark.business
+def test_a_real_ledger_and_head_office_come_to_the_same(office: HeadOffice, tmp_path: Path) -> None:
+    """Products that never moved, reservations in every state, a count, a reset: at each step both state the same."""
+    clock = ManualClock()
+    office.admit("queens")
+    with Ledger.create(tmp_path, "queens", clock=clock, chance=Random(3)) as ledger:
+        for sku in ("MOUSE", "LAPTOP", "CABLE"):
+            products.add(ledger, sku, sku.title())
+        adjustments.adjust(ledger, {"MOUSE": 10, "LAPTOP": 3}, "received")
+        agreed_with(office, ledger)
+        held = [reservations.reserve(ledger, {"MOUSE": 2, "LAPTOP": 1}, hold_s=60) for _ in range(3)]
+        keys = [str(receipt.event.data["reservation"]) for receipt in held]
+        agreed_with(office, ledger)
+        reservations.confirm(ledger, keys[0], {"MOUSE": 1})
+        reservations.cancel(ledger, keys[1])
+        clock.advance(61)
+        reservations.expire(ledger)
+        adjustments.adjust(ledger, {"CABLE": 0}, "cycle_count")
+        agreed_with(office, ledger)
+        seeding.reset(ledger)
+        agreed_with(office, ledger)
+
+
+def agreed_with(office: HeadOffice, ledger: Ledger) -> None:
+    assert checkpoints.append(ledger)
+    cursor = office.cursor(ledger.store.store)
+    run = LedgerOutbox(ledger).read(cursor.applied_seq, 1000, 1_000_000)
+    hashes = links(run.prev_hash, cursor.applied_seq + 1, run.bodies)
+    [applied] = office.apply(Intake(ledger.store.store, cursor.applied_seq, run.prev_hash, run.bodies, hashes))
+    assert applied.agreement is not None
+    assert applied.agreement.agreed
 
 
 def test_it_takes_so_many_statements_whatever_the_number_of_levels(office: HeadOffice, history: History) -> None:

@@ -14,6 +14,7 @@ from invctl.model import checkpoint, events
 from invctl.model.checkpoint import tally
 from invctl.model.stock import StockLevel
 from tests.unit.ledger.support import head, hold, level, new_ledger, types, written
+from tests.unit.ledger.test_rebase import Chain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,6 +165,26 @@ def test_a_ledger_whose_table_was_altered_says_so_by_its_next_checkpoint(tmp_pat
         assert found == [
             f"event {receipt.seq}: the checkpoint states other levels than the events come to: look at MOUSE"
         ]
+
+
+@pytest.mark.fault_tolerance
+def test_one_that_the_lost_history_disputes_does_not_keep_a_store_from_rejoining(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """The table was altered after the backup, and said so. Whoever rejoins works the levels out from the events."""
+    chain = Chain(tmp_path, clock, MOUSE=10)
+    backup = chain.backup()
+    chain.whole.connection.execute("UPDATE stock SET on_hand = 11 WHERE sku = 'MOUSE'")
+    assert checkpoints.append(chain.whole)
+    assert verify(chain.whole).findings != []
+    checkpoints.append(backup)
+    chain.rejoin(backup)
+    assert types(backup)[-2:] == ["ledger.checkpoint", "ledger.rebased"]
+    assert level(backup, "MOUSE") == (10, 0, 1)
+    assert checkpoints.append(backup)
+    assert verify(backup).findings == []
+    for ledger in chain.opened:
+        ledger.close()
 
 
 @pytest.mark.concurrency
