@@ -41,8 +41,9 @@ def tell_asides(out: Output, ledger: Ledger, receipt: Receipt) -> None:
         return
     if receipt.replayed:
         out.talk([("note:", "bold"), " this request was carried out before; nothing was done again"])
-    state, reason = ledger.link_state()
-    if state == "diverged" or reason == "other_ledger":
+    # Where it lacks what head office has, nothing was written, and that was said.
+    _, reason = ledger.link_state()
+    if reason == "other_ledger":
         store = ledger.store.store
         told = f" head office holds another history of {store}: see `invctl status`"
         out.talk([("warning:", "bold yellow"), told])

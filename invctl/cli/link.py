@@ -26,7 +26,9 @@ _REFUSED = {
 def explain(link: LinkRow, store: str) -> tuple[str, str]:
     """Return what is wrong where central refuses this store, or holds another history of it, and what to do."""
     if link.state == "diverged":
-        return link.reason, "stop selling here: this ledger is a restored backup, or a copy"
+        if "another machine" in link.reason:
+            return link.reason, f"stop one of them; at head office: `invcentral stores show {store}`"
+        return link.reason, "it was restored from a backup, and takes what it lacks within seconds"
     what, todo = _REFUSED.get(link.reason, (link.reason, "see `invctl daemon logs`"))
     return what.format(store=store), todo.format(store=store)
 

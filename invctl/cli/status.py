@@ -9,7 +9,7 @@ from invctl.cli.holding import store_time
 from invctl.cli.invd import Invd, as_record, describe, running
 from invctl.cli.link import in_words, last_known
 from invctl.cli.times import StoreTime, spoken
-from invctl.cli.words import counted
+from invctl.cli.words import counted, named
 from invctl.clock import format_time
 from invctl.console.command import output
 from invctl.console.style import Part
@@ -29,6 +29,7 @@ def status(ctx: Context) -> None:
     with open_ledger(ctx) as ledger:
         when = store_time(ledger)
         store, numbers = ledger.store, reads.status(ledger)
+        recounts = reads.recounts(ledger)
         frozen, damaged = ledger.frozen(), disk.noted(ledger.path)
         free, reserve = disk.free_bytes(folder), ledger.reserve_bytes
     link = numbers.link
@@ -49,6 +50,7 @@ def status(ctx: Context) -> None:
         "link": "unknown" if nobody else link.state,
         "reason": nobody or link.reason or None,
         "suspects": link.suspects,
+        "recounts": recounts,
         "damaged": damaged,
         "frozen": frozen or None,
         "disk_free_bytes": free,
@@ -68,10 +70,10 @@ def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreT
         acked += f", answered at {when.exact(record['acked_at'])}"
     if pending:
         acked += f"; {pending} pending, the oldest for {spoken(record['oldest_pending_age_s'])}"
-    named = f" ({record['name']})" if record["name"] != record["store"] else ""
+    also = f" ({record['name']})" if record["name"] != record["store"] else ""
     told: list[Part] = [
         (record["store"], "bold cyan"),
-        f"{named} in {record['home']}",
+        f"{also} in {record['home']}",
         f"\nledger    event {record['head_seq']}, {when.exact(record['last_event_at'])}",
         f"\nstock     {counted(record['products'], 'product')}, {open_}",
         f"\ncentral   {acked}",
@@ -93,6 +95,13 @@ def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreT
         asked = [
             f"\nsuspect   {counted(record['suspects'], 'item')}: head office doubts {doubted}",
             f"`invcentral suspects list --store {record['store']}` there says which",
+            "`invctl adjust SKU CHANGE --reason cycle_count` settles it; CHANGE may be 0",
+        ]
+        told.append((f"\n{'':10}".join(asked), "yellow"))
+    if uncounted := record["recounts"]:
+        asked = [
+            f"\ncount     {counted(len(uncounted), 'item')}: {named(uncounted)}",
+            "they were sold and received here while history was missing",
             "`invctl adjust SKU CHANGE --reason cycle_count` settles it; CHANGE may be 0",
         ]
         told.append((f"\n{'':10}".join(asked), "yellow"))

@@ -22,6 +22,8 @@ TIMEOUT_S = 60
 LOOK_EVERY_S = 0.02
 # A heartbeat and the answer to it: after so long without progress, a refusal is none that has just been lifted.
 SETTLED_S = 3.0
+# To take back a history that was lost takes longer: head office waits whether another machine speaks for the store.
+REJOINED_S = 20.0
 # A daemon that says nothing of itself for so long is slow at least; it does so every second.
 SILENT_S = 5.0
 # Whether the daemon lives is asked less often: it takes files to tell.
@@ -97,7 +99,8 @@ def _wait(ledger: Ledger, acked_seq: int, head_seq: int, deadline_s: float, bar:
                 raise UnreachableError(f"no daemon runs, and {lacking}", hint=hint, **pending)
             if invd.stands_still:
                 raise UnreachableError(f"the daemon stands still, and {lacking}", hint=how_to_end(invd), **pending)
-        if link.state in NOT_TAKEN and now_s - moved_s >= SETTLED_S and _is_of(link, invd):
+        settled_s = REJOINED_S if link.state == "diverged" else SETTLED_S
+        if link.state in NOT_TAKEN and now_s - moved_s >= settled_s and _is_of(link, invd):
             why, todo = explain(link, ledger.store.store)
             details = {**pending, "link": link.state, "reason": link.reason}
             raise UnreachableError(f"{lacking}: {why}", hint=todo, **details)

@@ -186,6 +186,11 @@ def link(ledger: Ledger) -> LinkRow:
     return LinkRow(*ledger.row("SELECT acked_seq, acked_us, state, reason, suspects FROM link"))
 
 
+def recounts(ledger: Ledger) -> list[str]:
+    """Return the SKUs that are to be counted: what came anew behind a history that was lost has touched them."""
+    return [sku for (sku,) in ledger.rows("SELECT sku FROM recounts ORDER BY sku")]
+
+
 def status(ledger: Ledger) -> Status:
     """Return the ledger in a few numbers."""
     with ledger.read():

@@ -46,7 +46,17 @@ RESULTS = {
     "status": [
         *("store", "name", "currency", "timezone", "epoch", "home", "head_seq", "last_event_at", "products"),
         *("open_reservations", "acked_seq", "acked_at", "pending_events", "oldest_pending_age_s", "link", "reason"),
-        *("suspects", "damaged", "frozen", "disk_free_bytes", "disk_reserve_bytes", "disk_low", "daemon", "warnings"),
+        *(
+            "suspects",
+            "recounts",
+            "damaged",
+            "frozen",
+            "disk_free_bytes",
+            "disk_reserve_bytes",
+            "disk_low",
+            "daemon",
+            "warnings",
+        ),
     ],
     "verify": ["store", "events", "head_hash", "skus", "reservations", "findings", "sound"],
     "backup NEW": ["file", "store", "seq", "head_hash", "taken_at", "size_bytes"],

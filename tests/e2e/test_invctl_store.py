@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from invctl.cli.sync import SETTLED_S
+from invctl.cli.sync import REJOINED_S, SETTLED_S
 from invctl.clock import SystemClock, format_time
 from invctl.ledger import adjustments, outbox
 from invctl.ledger.ledger import Ledger
@@ -240,7 +240,7 @@ class TestSyncThatIsRefused:
         [
             ("refused", "not_admitted", "head office has not admitted", "`invcentral stores admit downtown`"),
             ("refused", "other_ledger", "head office knows another ledger as downtown", "stop selling here"),
-            ("diverged", "head office holds an event 9", "head office holds an event 9", "stop selling here"),
+            ("diverged", "head office holds an event 9", "head office holds an event 9", "takes what it lacks"),
         ],
     )
     def test_it_ends_when_a_heartbeat_has_not_lifted_it(
@@ -252,7 +252,8 @@ class TestSyncThatIsRefused:
         assert done.error["message"].startswith(f"4 events not acknowledged: {why}")
         assert hint in done.error["hint"]
         assert (done.error["link"], done.error["reason"], done.error["acked_seq"]) == (state, reason, 2)
-        assert SETTLED_S <= waited_s < SETTLED_S + 1
+        settled_s = REJOINED_S if state == "diverged" else SETTLED_S
+        assert settled_s <= waited_s < settled_s + 1
 
     def test_what_was_acknowledged_before_it_refused_is_not_taken_for_granted(
         self, clerk: Clerk, monkeypatch: pytest.MonkeyPatch
@@ -309,15 +310,13 @@ WRITES = [
     "product add CABLE-1 --name Cable",
     "product edit MOUSE-001 --name Maus",
 ]
-OTHER_HISTORY = [("diverged", "head office holds an event 9"), ("refused", "other_ledger")]
 
 
 class TestWritingWhereHeadOfficeHoldsAnotherHistory:
     @pytest.mark.parametrize("command", WRITES)
-    @pytest.mark.parametrize(("state", "reason"), OTHER_HISTORY)
-    def test_a_person_is_warned_once_in_one_line(self, clerk: Clerk, command: str, state: str, reason: str) -> None:
+    def test_of_another_ledger_a_person_is_warned_once_in_one_line(self, clerk: Clerk, command: str) -> None:
         key = clerk("reserve", "MOUSE-001", "-q").out.strip()
-        acknowledge(clerk.home, 2, state, reason)
+        acknowledge(clerk.home, 2, "refused", "other_ledger")
         done = clerk(*command.replace("KEY", key).split())
         assert done.code == 0
         (line,) = done.err.splitlines()
@@ -325,9 +324,22 @@ class TestWritingWhereHeadOfficeHoldsAnotherHistory:
 
     @pytest.mark.parametrize("options", [["-q"], ["-o", "json"], ["-o", "csv"]])
     def test_a_program_is_not(self, clerk: Clerk, options: list[str]) -> None:
-        acknowledge(clerk.home, 2, "diverged", "head office holds an event 9")
+        acknowledge(clerk.home, 2, "refused", "other_ledger")
         done = clerk("receive", "MOUSE-001", "1", *options)
         assert (done.code, done.err) == (0, "")
+
+    @pytest.mark.fault_tolerance
+    @pytest.mark.parametrize("command", WRITES)
+    def test_what_the_ledger_lacks_freezes_it_until_head_office_agrees(self, clerk: Clerk, command: str) -> None:
+        key = clerk("reserve", "MOUSE-001", "-q").out.strip()
+        acknowledge(clerk.home, 2, "diverged", "head office holds an event 9 that this ledger does not have")
+        for state, reason in (("diverged", ""), ("unknown", ""), ("refused", "not_admitted")):
+            done = clerk(*command.replace("KEY", key).split(), "-o", "json")
+            assert (done.code, done.error["error"]) == (8, "frozen")
+            if state != "diverged":
+                acknowledge(clerk.home, 2, state, reason)
+        acknowledge(clerk.home, 2, "up")
+        assert clerk(*command.replace("KEY", key).split()).code == 0
 
     @pytest.mark.parametrize(("state", "reason"), [("up", ""), ("unknown", ""), ("refused", "not_admitted")])
     def test_of_what_may_come_to_head_office_nothing_is_said(self, clerk: Clerk, state: str, reason: str) -> None:

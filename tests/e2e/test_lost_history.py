@@ -121,6 +121,10 @@ def test_a_store_that_was_put_back_to_an_older_copy_is_told_rejoins_and_forgets_
     assert clerk("confirm", fits).code == 0
     assert clerk("confirm", mine).code == 3
     assert "ledger.rebased" in daemon.actions()
+    assert clerk("status", "-o", "json").json["recounts"] == ["LAPTOP", "MOUSE"]
+    assert "count     2 items: LAPTOP, MOUSE" in clerk("status").out
+    assert clerk("adjust", "MOUSE", "0", "--reason", "cycle_count").code == 0
+    assert clerk("status", "-o", "json").json["recounts"] == ["LAPTOP"]
     assert_whole(office, clerk, daemon)
 
 

@@ -170,7 +170,7 @@ class TestLink:
         assert in_words(LinkRow(0, 0, Link.UNKNOWN, "", 0), "d") == "silent: head office has never answered"
         assert in_words(LinkRow(1, 1, Link.UNKNOWN, "", 0), "d") == "silent: head office does not answer"
         assert in_words(LinkRow(1, 1, Link.DIVERGED, "why", 0), "d") == (
-            "diverged: why; stop selling here: this ledger is a restored backup, or a copy"
+            "diverged: why; it was restored from a backup, and takes what it lacks within seconds"
         )
 
     def test_without_a_daemon_what_was_wrong_before_is_not_forgotten(self) -> None:
