@@ -37,6 +37,7 @@ class Asker(NamedTuple):
 
 def note_asking(connection: Connection, heard: Sequence[Heard]) -> None:
     """Keep which daemons ask to rejoin. Of each store at most ASKING_MAX, the last that were heard."""
+    known = _known(connection, [each.store for each in heard])
     rows = [
         {
             "store": each.store,
@@ -46,7 +47,7 @@ def note_asking(connection: Connection, heard: Sequence[Heard]) -> None:
             "heard_us": each.at_us,
         }
         for each in heard
-        if each.held_seq is not None
+        if each.held_seq is not None and each.store in known
     ]
     if not rows:
         return
@@ -65,7 +66,8 @@ def note_asking(connection: Connection, heard: Sequence[Heard]) -> None:
 
 def note_copies(connection: Connection, stores: Collection[str]) -> None:
     """Keep that two daemons of each of these stores were seen to live at once."""
-    _note(connection, [{"store": store, "copies_us": now_us(connection)} for store in stores])
+    known = _known(connection, stores)
+    _note(connection, [{"store": store, "copies_us": now_us(connection)} for store in sorted(known)])
 
 
 def settle(connection: Connection, stores: Collection[str]) -> None:
@@ -125,6 +127,13 @@ def copies_us(connection: Connection, store: str) -> int | None:
     """Return when two daemons of a store were seen to live at once, None where that is not known, or settled."""
     query = select(tables.rejoins.c.copies_us).where(tables.rejoins.c.store == store)
     return connection.execute(query).scalar_one_or_none()
+
+
+def _known(connection: Connection, stores: Collection[str]) -> set[str]:
+    """Return which of these stores the database has: one may have been taken off the list, or not be on it yet."""
+    if not stores:
+        return set()
+    return set(connection.execute(select(_store.store).where(_store.store.in_(stores))).scalars())
 
 
 def _note(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

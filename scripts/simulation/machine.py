@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from invctl.errors import InventoryError
-from invctl.ledger import adjustments, history, products, reservations
+from invctl.ledger import adjustments, checkpoints, history, products, reservations
 from invctl.ledger.ledger import FILE, Ledger
 from invctl.ledger.outbox import LedgerOutbox, remember_link
 from invctl.ledger.writing import Origin, Receipt
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NAMESPACE = "sim"
 LOOK_S = 1.0
 EXPIRE_EVERY_S = 3.0
+CHECKPOINT_RATE = 0.2
 SKUS = ("CABLE", "LAPTOP", "MOUSE")
 _FILES = (FILE, FILE + "-wal")
 # What a clerk may be told. Anything else says that the ledger does not hold together.
@@ -188,6 +189,8 @@ class Machine:
             self._expire_due_s = now_s + EXPIRE_EVERY_S
             if reservations.any_due(self._daemon) and not self._daemon.frozen():
                 reservations.expire(self._daemon)
+            if not self._daemon.frozen() and self.chance.random() < CHECKPOINT_RATE:
+                self.world.met["checkpoint"] += checkpoints.append(self._daemon) is not None
         for payload in shipper.poll(now_s):
             self.world.note(self.up, payload)
             if not self.world.wire.publish(self.up, payload):

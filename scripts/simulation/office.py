@@ -110,6 +110,18 @@ class Database:
         """Return how each reservation of a store is shown."""
         return dict(self._look("SELECT reservation, status FROM reservations WHERE store = ?", store))
 
+    def spoil_level(self, store: str, chance: Random) -> bool:
+        """Alter a level that is shown, behind the product's back. Returns whether there was one."""
+        skus = sorted(self.levels(store))
+        if not skus:
+            return False
+        with dbapi2.connect(str(self._folder / FILE), isolation_level=None) as hand:
+            spoilt = (chance.choice(["on_hand = on_hand + 1", "version = version + 1", "reserved = 0, version = 99"]),)
+            statement = f"UPDATE levels SET {spoilt[0]} WHERE store = ? AND sku = ?"
+            hand.execute(statement, (store, chance.choice(skus)))
+        hand.close()
+        return True
+
     def fresh_us(self, store: str) -> int:
         """Return the moment up to which a store's numbers are proved, 0 where none is."""
         return next((at or 0 for (at,) in self._look("SELECT fresh_us FROM cursors WHERE store = ?", store)), 0)

@@ -17,6 +17,7 @@ from central.verify import verify_store
 from invctl.bus.faults import Faults
 from invctl.clock import ManualClock
 from invctl.errors import InventoryError
+from invctl.ledger import checkpoints
 from invctl.ledger import database as ledger_database
 from invctl.ledger import migrations as ledger_migrations
 from invctl.ledger.ledger import FILE as LEDGER_FILE
@@ -286,6 +287,7 @@ class World:
         for machine in self._in_service():
             for _ in range(3):
                 machine.work()
+            checkpoints.append(machine.ledger)
 
     def _heal(self) -> None:
         """From now on nothing goes wrong, whoever was down comes back, and the operator does what is his to do."""
@@ -392,6 +394,7 @@ class World:
             (self._restore_central, 0.7),
             (self._reset_central, 0.3),
             (self._cut_central_off, 1),
+            (self._spoil_a_level, 1),
             (self._admit, 1),
         ]
 
@@ -496,6 +499,10 @@ class World:
         for name in self.must_have:
             admitting = partial(self._try, partial(self.operator.admit, name))
             self.agenda.after(self.chance.uniform(0.0, 5.0), admitting)
+
+    def _spoil_a_level(self, machine: Machine) -> None:
+        """Let a level drift at head office, as by a bug: the next line of the SKU, or a checkpoint, puts it right."""
+        self.met["level spoilt at head office"] += self.database.spoil_level(machine.store, self.chance)
 
     def _admit(self, machine: Machine) -> None:
         self.operator.admit(machine.store)
