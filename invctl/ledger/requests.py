@@ -19,7 +19,7 @@ from invctl.errors import (
 )
 from invctl.ledger.database import first
 from invctl.ledger.writing import Receipt
-from invctl.model.events import canonical
+from invctl.model.events import STOCK_DISCREPANCY, canonical
 
 if TYPE_CHECKING:
     from invctl.ledger.writing import Origin, Write
@@ -39,8 +39,9 @@ def fingerprint(operation: str, arguments: dict[str, Any]) -> str:
 def recall(write: Write, origin: Origin) -> Receipt | None:
     """Return the first outcome of a request, or None where it is new.
 
-    Raises the first refusal again, with `replayed` among its details, or RequestReusedError where the id was used for
-    something else.
+    Raises the first refusal again, with `replayed` among its details; WrongStateError where what had been done no
+    longer fitted behind a history that the ledger had lost; RequestReusedError where the id was used for something
+    else.
     """
     row = first(
         write.connection,
@@ -60,7 +61,17 @@ def recall(write: Write, origin: Origin) -> Receipt | None:
         said = json.loads(refusal)
         raise _REFUSALS[said["code"]](said["message"], hint=said["hint"], **said["details"], replayed=True)
     body = first(write.connection, "SELECT body FROM events WHERE seq = ?", (seq,))[0]
-    return Receipt(seq, body, replayed=True)
+    receipt = Receipt(seq, body, replayed=True)
+    if b"discrepancy" in body and (event := receipt.event).type == STOCK_DISCREPANCY:
+        raise WrongStateError(
+            f"this request was carried out, and no longer fitted when this ledger rejoined head office:"
+            f" {event.data.get('why')}",
+            hint=f"event {seq} says what became of it: count what it touched, and ask anew under another request id",
+            request_id=origin.request_id,
+            seq=seq,
+            replayed=True,
+        )
+    return receipt
 
 
 def remember(write: Write, origin: Origin, seq: int) -> None:

@@ -208,6 +208,25 @@ def test_a_request_that_was_decided_on_both_sides_moves_its_units_once(chain: Ch
     assert tables(copy) == before
 
 
+def test_a_request_that_no_longer_fitted_is_told_so_to_whoever_asks_again(chain: Chain) -> None:
+    copy = chain.backup()
+    hold(chain.whole, MOUSE=9)
+    asked = Origin("ann", "till-1")
+    hold(copy, MOUSE=4, origin=asked)
+    sale = Origin("ann", "till-2")
+    adjustments.adjust(copy, {"MOUSE": -4}, "damaged", origin=sale)
+    assert chain.rejoin(copy).misfits == 2
+    before = tables(copy)
+    for again in (
+        lambda: hold(copy, MOUSE=4, origin=asked),
+        lambda: adjustments.adjust(copy, {"MOUSE": -4}, "damaged", origin=sale),
+    ):
+        with pytest.raises(WrongStateError, match=r"no longer fitted.*MOUSE has 1 available") as caught:
+            again()
+        assert caught.value.details["replayed"]
+    assert tables(copy) == before
+
+
 def test_a_second_loss_does_not_append_twice(chain: Chain) -> None:
     copy = chain.backup()
     hold(chain.whole, MOUSE=1)
