@@ -1,13 +1,14 @@
 """What a ledger must do, said once more in dictionaries: the other half of `test_machine`.
 
 A request is a tuple whose first item names the operation; its outcome is None where it was done, else the class of
-the error. Nothing here reads the ledger.
+the error. Nothing here reads the ledger, but for what a rejoin comes to: of that the events are taken at their word.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from invctl.clock import parse_time
 from invctl.errors import (
     InvalidValueError,
     InventoryError,
@@ -16,6 +17,13 @@ from invctl.errors import (
     RequestReusedError,
     WrongStateError,
 )
+from invctl.model import events
+from invctl.model.projection import Projection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from invctl.model.events import Event
 
 Request = tuple[Any, ...]
 Outcome = type[InventoryError] | None
@@ -42,6 +50,7 @@ class Model:
         self.names: dict[str, str] = {}
         self.on_hand: dict[str, int] = {}
         self.holds: dict[str, Hold] = {}
+        self.recounts: set[str] = set()
         self._traded = False
         self._remembered: dict[str, tuple[int, Request, Outcome]] = {}
 
@@ -133,6 +142,13 @@ class Model:
             self.on_hand[sku] += change
         return None
 
+    def count(self, changes: dict[str, int]) -> Outcome:
+        """Find so many more or fewer on hand; whoever wanted a count has one."""
+        refusal = self.adjust(changes)
+        if not refusal:
+            self.recounts -= changes.keys()
+        return refusal
+
     def add(self, sku: str, name: str) -> Outcome:
         """Carry a product."""
         if sku in self.names:
@@ -162,6 +178,8 @@ class Model:
             return WrongStateError
         for sku, quantity in quantities.items():
             self.names.setdefault(sku, sku)
+            if self.on_hand.get(sku, 0) != quantity:
+                self.recounts.discard(sku)
             if self.on_hand.get(sku) != quantity:
                 self._last_us = self.now_us
             self.on_hand[sku] = quantity
@@ -175,9 +193,45 @@ class Model:
                 self._end(key, "cancelled", {})
         if self._traded or any(self.on_hand.values()):
             self._last_us = self.now_us
+        self.recounts -= {sku for sku, quantity in self.on_hand.items() if quantity}
         self.on_hand = dict.fromkeys(self.on_hand, 0)
         self._traded = False
         return None
+
+    def rejoin(self, other: Model, happened: list[Event], taken: Iterable[Event], anew: Iterable[Event]) -> None:
+        """Be what all that happened comes to: another's history, of which `taken` was lost here, and ours `anew`."""
+        projection = Projection()
+        self._traded = False
+        for seq, event in enumerate(happened, 1):
+            projection.apply(seq, event)
+            if event.type == events.STOCK_ADJUSTED and event.data["reason"] != "seed":
+                self._traded = event.data["reason"] != "reset"
+            self._traded |= event.type in events.STATUS_AFTER
+        assert projection.close() == []
+        self._last_us = max(self.now_us, other.now_us)
+        self.names = {sku: product.name for sku, product in projection.products.items()}
+        self.on_hand = {sku: level.on_hand for sku, level in projection.levels.items()}
+        self.recounts = set(projection.recounts)
+        self.holds = {
+            key: Hold(
+                entry.status,
+                parse_time(entry.expires_at),
+                entry.quantities,
+                {line.sku: line.confirmed for line in entry.lines if line.confirmed},
+            )
+            for key, entry in projection.reservations.items()
+        }
+        theirs = {event.request_id: event for event in taken if event.request_id}
+        for event in anew:
+            if event.request_id and event.request_id not in theirs:
+                self._remember_anew(event, self._remembered[event.request_id][1])
+        for request_id, event in theirs.items():
+            self._remember_anew(event, other._remembered[request_id][1])
+
+    def _remember_anew(self, event: Event, request: Request) -> None:
+        # What no longer fitted was not done, and whoever asks again is told so.
+        outcome = WrongStateError if event.type == events.STOCK_DISCREPANCY else None
+        self._remembered[event.request_id] = (parse_time(event.time), request, outcome)
 
     def _unknown(self, skus: dict[str, int]) -> Outcome:
         return None if skus.keys() <= self.on_hand.keys() else NotFoundError
