@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, NoReturn
 
 from typer import Typer
@@ -37,7 +38,7 @@ class _Script(Command):
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Put in the value that was left out."""
         given = []
-        for word, next_word in zip(args, [*args[1:], "-"], strict=True):
+        for word, next_word in pairwise([*args, "-"]):
             given.append(word)
             if word == KILL and next_word.startswith("-"):
                 given.append(ALL)
