@@ -48,7 +48,7 @@ def init(
         invcentral init --database-url postgresql://office@db/central --shards 4
     """
     folder = home(ctx)
-    made_config = _make_folder(folder, database_url)
+    _make_folder(folder, database_url)
     settings = load(folder, os.environ, database_url=database_url)
     with opened(settings.database_url, create=True) as engine:
         migrate(engine)
@@ -57,6 +57,8 @@ def init(
             count = shard_count(connection)
             connection.commit()
         where = describe(engine)
+    # Only now: what cannot be opened must not stand in the settings, where it would be in the way of the right one.
+    made_config = _write_config(folder, database_url)
     made = made_config or made_database
     record = {"home": str(folder), "database": where, "shards": count, "created": made}
     told = "is set up" if made else "was set up already; nothing was lost"
@@ -69,19 +71,24 @@ def init(
     )
 
 
-def _make_folder(folder: Path, database_url: str | None) -> bool:
+def _make_folder(folder: Path, database_url: str | None) -> None:
     """Make what is missing of the folder. Raises WrongStateError where its settings name another database."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / RUN).mkdir(exist_ok=True)
     path = folder / CONFIG_FILE
-    if path.exists():
+    if database_url and path.exists():
         environ = {name: value for name, value in os.environ.items() if name != DATABASE_VARIABLE}
-        if database_url and load(folder, environ).database_url != database_url:
+        if load(folder, environ).database_url != database_url:
             raise WrongStateError(
                 f"{path} names another database", hint=f"change database_url there, or set {DATABASE_VARIABLE}"
             )
+
+
+def _write_config(folder: Path, database_url: str | None) -> bool:
+    """Write the settings, which may hold a password. False where they are there already: those stay."""
+    path = folder / CONFIG_FILE
+    if path.exists():
         return False
-    # It may hold a password.
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(config_text(folder, database_url=database_url))
