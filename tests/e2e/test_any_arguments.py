@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer import Typer
+from typer.main import get_command
 
 import central.app
 import daemon.app
@@ -31,6 +34,7 @@ from invctl.ledger.backup import back_up
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.verify import verify
 from invctl.settings import CONFIG_FILE, LOG_FILE, RUN
+from scripts.chain.command import _Script as Script
 from tests.unit.ledger.support import carry, key_of
 
 if TYPE_CHECKING:
@@ -139,7 +143,7 @@ class Line(NamedTuple):
     """A command line: its name, how it is made, its commands, and what each of them takes."""
 
     prog: str
-    build: Callable[[], LazyGroup]
+    build: Callable[[], Any]
     commands: list[tuple[str, ...]]
     takes: dict[tuple[str, ...], list[Taken]]
 
@@ -161,7 +165,7 @@ def line_of(prog: str, build: Callable[[], LazyGroup], table: Table) -> Line:
 
 
 def takes(group: Any, command: Sequence[str]) -> list[Taken]:
-    context = group.make_context(group.name, list(command))
+    context = group.make_context(group.name, list(command)) if command else None
     for name in command:
         group = group.get_command(context, name)
     found = []
@@ -236,6 +240,7 @@ SERVICES = {
     "invd": Line("invd", daemon.app.build, [("run",)], {("run",): takes(daemon.app.build(), ("run",))}),
     "invcentral": Line("invcentral", central.app.build, [("run",)], {("run",): takes(central.app.build(), ("run",))}),
 }
+SCRIPTS = ["chaos", "demo", "replay", "reset", "seed", "simulate"]
 HOSTILE = settings(suppress_health_check=list(HealthCheck), deadline=None)
 
 
@@ -335,3 +340,19 @@ def test_what_would_run_on_refuses_any_arguments_where_there_is_nothing_to_serve
     said = ask(line, argv)
     check(argv, said, logs=True)
     assert said.code != ExitCode.DONE or {"-h", "--help", "--version"} & set(argv)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+@settings(HOSTILE, max_examples=40)
+@given(data=st.data())
+def test_a_script_reads_any_arguments(here: Path, name: str, data: st.DataObject) -> None:
+    def build() -> Any:
+        app = Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name, cls=Script)(getattr(import_module(f"scripts.{name}"), name))
+        command = get_command(app)
+        # They are read; nothing is done.
+        command.callback = lambda **_: None
+        return command
+
+    argv = data.draw(command_lines(Line(name, build, [()], {(): takes(build(), ())})))
+    check(argv, ask(Line(name, build, [], {}), argv))
