@@ -183,7 +183,7 @@ SCENARIOS = (
         "junk-everywhere",
         "on every channel, and some that are none: no JSON, wrong types, huge numbers, 10 MB, 200,000 levels deep,"
         " other stores' names, each field of each frame bent, mostly with a right checksum",
-        "dropped and counted, or refused; the stores trade and arrive, with no process restarted",
+        "dropped or refused; nobody is frozen; the stores trade and arrive, with no process restarted",
         _junk_everywhere,
     ),
     Scenario(

@@ -215,7 +215,7 @@ SCENARIOS = (
     *(
         Scenario(
             f"kill-{point}",
-            f"a store that was put back is killed (-9) {when}",
+            f"`invd` of a store that was put back is killed (-9) {when}",
             _REJOINS,
             partial(_killed_while_it_rejoins, point=point),
         )

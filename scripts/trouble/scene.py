@@ -337,6 +337,7 @@ class Scene:
         for child in [*self._daemons, *self._centrals]:
             if child.alive():
                 self.stop(child)
+        self._expect_no_crash()
         # A daemon lets reservations expire until its last moment.
         if any(self.head_seq(store) != self.acked_seq(store) for store in (STORE, OTHER_STORE)):
             late = [self.central(), self.invd(STORE), self.invd(OTHER_STORE)]
@@ -360,6 +361,14 @@ class Scene:
         verdict = self.office("verify", "-o", "json")
         self.expect(verdict.code == 0, f"`invcentral verify` holds: {verdict.out}{verdict.err}")
         return proof
+
+    def _expect_no_crash(self) -> None:
+        for child in [*self._daemons, *self._centrals]:
+            ended = f"{child.name} ended with {child.returncode}: {child.log_tail(3)}"
+            self.expect(child.returncode in {0, -signal.SIGKILL}, f"a daemon ends when it is told to; {ended}")
+        for log in sorted((self.path / "logs").glob("*.log")):
+            text = log.read_text(encoding="utf-8", errors="replace").lower()
+            self.expect("traceback" not in text, f"nobody meets what nobody expected; {log.name} tells of a traceback")
 
     def _log_name(self, name: str) -> str:
         """Return a name under which this start has a log of its own."""
