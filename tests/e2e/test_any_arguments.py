@@ -182,7 +182,7 @@ def takes(group: Any, command: Sequence[str]) -> list[Taken]:
 def parts(draw: st.DrawFn, taken: Taken, odds: int) -> list[str]:
     """Draw what is given for a parameter: one time in `odds` it is nothing that anybody would mean."""
     fitting = st.sampled_from(FITTING[taken.name]) if taken.name in FITTING else words
-    value = draw(fitting if draw(st.integers(1, odds)) > 1 else words)
+    value = draw(fitting if draw(st.integers(1, odds)) > 1 else hostile | anything)
     if not taken.opts:
         return [value]
     opt = draw(st.sampled_from(taken.opts))
@@ -297,7 +297,7 @@ def begin_anew(here: Path, template: Path) -> None:
     shutil.copytree(template, here, dirs_exist_ok=True)
 
 
-@settings(HOSTILE, max_examples=300)
+@settings(HOSTILE, max_examples=400)
 @given(argv=command_lines(INVCTL))
 def test_invctl_takes_any_arguments(here: Path, template: tuple[Path, str], argv: list[str]) -> None:
     place, key = template
