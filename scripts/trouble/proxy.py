@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from scripts.chain.broker import free_port
@@ -104,7 +103,7 @@ class Proxy:
         door: asyncio.Event,
         ends: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
     ) -> None:
-        with suppress(OSError):
+        try:
             while chunk := await reader.read(_CHUNK_BYTES):
                 # Not before: what was read and is held here is lost by nobody.
                 await door.wait()
@@ -112,5 +111,8 @@ class Proxy:
                 await writer.drain()
             # An end is news as well.
             await door.wait()
-        for end in ends:
-            end.transport.abort()
+        except OSError:
+            pass
+        finally:
+            for end in ends:
+                end.transport.abort()
