@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.simulation
 
-SEEDS = 400
+SEEDS = 200
 AT_ONCE = 20
 PLANT_SEEDS = 40
 # It takes hundreds of worlds: a store has to be put back to a copy from between two rejoins.
