@@ -182,6 +182,8 @@ class Courier:
                 self._log.warning("history.not_taken", error=error)
                 self._shipper.not_kept()
                 return 0
+        if effects and isinstance(effects[-1], Kept):
+            self._shipper.kept(self._clock.monotonic_s())
         self._wake.set()
         return len(effects)
 

@@ -124,6 +124,7 @@ class Shipper:
         self._doubted_at_n = 0
         self._held: Head | None = None
         self._effects: list[Kept | Rejoin] = []
+        self._is_keeping = False
 
     @property
     def state(self) -> ShipperState:
@@ -161,7 +162,7 @@ class Shipper:
         self._echo = frame.token
         self._heard_s = now_s
         if isinstance(frame, frames.History):
-            self._history(frame, now_s)
+            self._history(frame)
         elif isinstance(frame, frames.Refused):
             # It may be the events that are refused, while each hello is acknowledged: no window full each time.
             self._window = 1
@@ -191,12 +192,22 @@ class Shipper:
         return self._hello_due_s
 
     def take_effects(self) -> list[Kept | Rejoin]:
-        """Return, once, what is to be done with what came, in this order. Nothing is asked for again before."""
+        """Return, once, what is to be done with what came, in this order.
+
+        Until the caller says that it was done, by `kept`, `not_kept` or `rejoined`, nothing more is taken in: so one
+        run at a time is in memory, however slow the ledger.
+        """
         effects, self._effects = self._effects, []
         return effects
 
+    def kept(self, now_s: float) -> None:
+        """Note that what came is kept: what follows it is asked for at once."""
+        self._is_keeping = False
+        self._hello_due_s = now_s
+
     def not_kept(self) -> None:
         """Note that an effect could not be carried out: it is asked for again, from what the ledger has."""
+        self._is_keeping = False
         self._effects.clear()
         self._held = None
 
@@ -205,6 +216,7 @@ class Shipper:
         self._acked_seq = min(self._acked_seq, self._outbox.head().seq)
         self._doubted_at_n = 0
         self._held = None
+        self._is_keeping = False
         self._set_link(Link.UNKNOWN)
         self._hello_due_s = now_s
 
@@ -243,20 +255,20 @@ class Shipper:
             reason += ", and another machine speaks for this store"
         self._set_link(Link.DIVERGED, reason)
 
-    def _history(self, page: frames.History, now_s: float) -> None:
-        """Take in what central has after what is held, and ask for more at once."""
+    def _history(self, page: frames.History) -> None:
+        """Take in what central has after what is held."""
         held = self._holds()
         follows = (page.first_seq - 1, page.prev_hash) == held
-        if self._link is not Link.DIVERGED or self._effects or not (follows or page.first_seq == 1):
+        if self._link is not Link.DIVERGED or self._is_keeping or not (follows or page.first_seq == 1):
             return
         if (links(page.prev_hash, page.first_seq, page.events) or [page.prev_hash])[-1] != page.last_hash:
             return
         if page.events:
             self._effects.append(Kept(page.first_seq, page.prev_hash, page.events))
         self._held = held = Head(page.last_seq, page.last_hash)
-        self._hello_due_s = now_s
         if held == (page.applied_seq, page.applied_hash):
             self._effects.append(Rejoin(held, page.granted))
+        self._is_keeping = bool(self._effects)
 
     def _holds(self) -> Head:
         """Return the last event of central's that is known here, as far as that goes."""

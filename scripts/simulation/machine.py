@@ -203,7 +203,8 @@ class Machine:
 
     def _carry_out(self) -> None:
         assert self.shipper is not None
-        for effect in self.shipper.take_effects():
+        effects = self.shipper.take_effects()
+        for effect in effects:
             if self.chance.random() < self.world.crash_rate:
                 self.world.commits.crash(self.chance.choice(["before", "after"]))
             try:
@@ -221,6 +222,8 @@ class Machine:
             self.world.met["discrepancy"] += done.misfits
             self.ledger.reload()
             self.shipper.rejoined(self.world.agenda.now_s)
+        if effects and isinstance(effects[-1], Kept):
+            self.shipper.kept(self.world.agenda.now_s)
 
     def _remember(self) -> None:
         assert self.shipper is not None
