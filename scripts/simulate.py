@@ -127,7 +127,7 @@ def _run(out: Output, seeds: range, stores: int, jobs: int) -> None:
         out.talk(f"  again, step by step: scripts/simulate --from {outcome.seed} --seeds 1 --stores {stores} --trace")
     verdict = f"{len(failed)} of {len(seeds)} worlds failed" if failed else f"everything holds in {len(seeds)} worlds"
     out.result(record, message=f"{verdict}; {sum(events)} events", ident=str(len(failed)))
-    if out.fmt == "table" and not failed:
+    if out.fmt == "table" and not out.quiet and not failed:
         rows = [{"what": name, "worlds": count, "times": met[name]} for name, count in worlds.most_common()]
         out.rows([Column("what", "What they met"), Column("worlds"), Column("times")], rows)
     if failed:

@@ -113,6 +113,18 @@ def test_the_command_says_what_it_ran(tmp_path: Path) -> None:
     assert said["events"] == sum(run_seed(seed, stores=2).events for seed in (7, 8, 9))
 
 
+def test_quietly_it_says_how_many_failed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "scripts.simulate", "--seeds", "1", "--jobs", "1", "-q"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 def test_a_bug_that_was_found_is_a_failure_told_with_its_seed(tmp_path: Path) -> None:
     seed = next(seed for seed in range(PLANT_SEEDS) if run_seed(seed, plant="lost_tail").violation)
     arguments = ["--from", str(seed), "--seeds", "1", "--plant", "lost_tail", "--trace"]
