@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select, text, update
 
-from central import postgres, tables
+from central import tables
 from central.database import now_us, writing
 from central.migrations import refuse_newer
 from invctl.errors import BusyError, NotFoundError, RefusedError
@@ -63,6 +63,8 @@ def take_over(engine: Engine, shard: int, holder: str, chance: Bits, *, wait_s: 
     Returns the fence, and the pids of the database's sessions that were ended for it. Raises as `mint` does.
     """
     ended: list[int] = []
+    if engine.dialect.name == "postgresql":
+        from central import postgres  # noqa: PLC0415 - the driver may not be installed
     while True:
         try:
             with writing(engine) as connection:

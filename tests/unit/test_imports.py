@@ -8,6 +8,7 @@ when the table does not allow it.
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from copy import deepcopy
 from functools import cache
@@ -220,3 +221,9 @@ def test_the_package_itself_imports_no_room() -> None:
 def test_only_the_standard_library_is_needed(place: str) -> None:
     outside = {str(file.relative_to(ROOT)): imported_roots(file) - sys.stdlib_module_names for file in files_of(place)}
     assert {file: roots - {"invctl"} for file, roots in outside.items()} == {file: set() for file in outside}
+
+
+def test_head_office_runs_without_a_driver_for_postgresql() -> None:
+    """It is an extra: whoever has SQLite alone, as the demo, does without."""
+    code = "import sys; sys.modules['psycopg'] = None; import central.cli.run, central.cli.suspects, central.cli.stores"
+    subprocess.run([sys.executable, "-P", "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=True)
