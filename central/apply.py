@@ -35,12 +35,14 @@ __all__ = ["Applied", "CursorMovedError", "apply_intakes"]
 class Applied(NamedTuple):
     """What was committed for one store. `epoch` and `suspects` (SKUs in doubt now) are for `Receiver.committed`.
 
+    `rejoined` says that the store came back, with this, from a history that it had lost.
     `positions` are those of its first and last event in the shard's stream, `applied_us` the moment by the
     database's clock. `agreement` is what its last checkpoint showed, None where none was compared.
     """
 
     store: str
     epoch: int
+    rejoined: bool
     suspects: int
     last_seq: int
     events: int
@@ -135,6 +137,7 @@ def _apply(
         Applied(
             store=intake.store,
             epoch=states[intake.store].epoch,
+            rejoined=states[intake.store].rejoined,
             suspects=states[intake.store].suspects_now,
             last_seq=intake.last_seq,
             events=len(intake.bodies),

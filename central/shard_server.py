@@ -234,6 +234,10 @@ class ShardServer:
             self._receiver.committed(intake, epoch=done.epoch, suspects=done.suspects)
             self._latencies.note(intake.bodies, committed_us)
             self._log.commit(intake, done)
+            if done.rejoined:
+                # What it asked for before that is done with, also where it was not noted yet.
+                self._asking = {key: each for key, each in self._asking.items() if key[0] != intake.store}
+                self._copies.discard(intake.store)
         self._log.counts["transactions"] += 1
         return True
 

@@ -161,7 +161,10 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
     }
     assert {name: seen[name] for name in expected} == expected
     assert seen['invcentral_frames_total{kind="events"}'] >= 1
-    assert seen['invcentral_lease_calls_total{call="acquire",outcome="granted"}'] == 1
+    # A lease is renewed by the same call, where all this takes longer than a third of one; it is not denied, or lost.
+    assert seen['invcentral_lease_calls_total{call="acquire",outcome="granted"}'] >= 1
+    assert seen['invcentral_lease_calls_total{call="acquire",outcome="denied"}'] == 0
+    assert sum(value for name, value in seen.items() if name.startswith("invcentral_leases_lost_total")) == 0
     assert not [name for name in seen if "_created" in name]
     # These were written an hour ago.
     assert seen['invcentral_event_latency_seconds_bucket{le="60.0"}'] == 0
