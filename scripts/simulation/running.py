@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -65,10 +66,24 @@ def run_seed(seed: int, *, stores: int = 3, plant: str = "", trace: Callable[[st
 
 
 @contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Let the garbage collector look at what comes from now on, and seldom: it took an eighth of the time."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+@contextmanager
 def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Start processes that run worlds."""
     context = get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    # What a worker is forked from stays as it is in there: garbage is rare, and its settings are inherited.
+    with seldom_collected(), ProcessPoolExecutor(jobs, mp_context=context) as pool:
         try:
             yield pool
         except BaseException:

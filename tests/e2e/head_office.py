@@ -104,6 +104,7 @@ class Office:
         self._capsys = capsys
         self._tether = Tether()
         self._started = 0
+        self._engine: Engine | None = None
         self.environ = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
@@ -159,11 +160,13 @@ class Office:
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
-        engine = open_database(self.database_url, clock=SystemClock())
+        # One for all looks, or each would compile its statements anew. No connection outlives a look.
+        if self._engine is None:
+            self._engine = open_database(self.database_url, clock=SystemClock())
         try:
-            yield engine
+            yield self._engine
         finally:
-            engine.dispose()
+            self._engine.dispose()
 
     def applied(self, store: str) -> int:
         """The last event that was applied of a store; -1 where the store is not known."""
@@ -172,7 +175,7 @@ class Office:
 
 
 def eventually(condition: Any, told: Any = lambda: "") -> None:
-    assert wait_until(condition, timeout_s=PATIENCE_S), told()
+    assert wait_until(condition, timeout_s=PATIENCE_S, every_s=0.05), told()
 
 
 def serve_store(office: Office, clerk: Clerk) -> Process:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from central.database import open_database, reading
+from central.database import reading
 from central.reads import status
-from invctl.clock import SystemClock
 from invctl.errors import BusyError, NotEnoughStockError
 from invctl.ledger import adjustments, reads, reservations
 from invctl.ledger.ledger import Ledger
@@ -112,11 +111,8 @@ class Chain:
         return daemon
 
     def status(self) -> Status:
-        engine = open_database(self.url, clock=SystemClock())
-        with reading(engine) as connection:
-            found = status(connection)
-        engine.dispose()
-        return found
+        with self.offices["a"].engine() as engine, reading(engine) as connection:
+            return status(connection)
 
     def served(self) -> list[int]:
         """How many shards each living central serves, the longest at work first. They are in no two hands."""
