@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Context, Exit, Option
 
 from invctl.console.command import output
-from invctl.console.options import Parsed
+from invctl.console.options import Parsed, whole
 from invctl.console.output import Column
 from invctl.errors import InvalidValueError
 from scripts.chain.command import run_script
 from scripts.chain.leftovers import clear_and_tell
 from scripts.trouble.catalogue import SCENARIOS
 from scripts.trouble.running import OTHERWISE, Outcome, run
+from scripts.trouble.scene import BACKLOG
 
 if TYPE_CHECKING:
     from invctl.console.output import Output
     from scripts.trouble.scenario import Scenario
 
 OTHERWISE_CODE = 8
+BACKLOG_MAX = 10_000_000
 _LISTED = [
     Column("name", style="bold cyan"),
     Column("fault", folds=True),
@@ -59,6 +61,14 @@ def chaos(
             help="A PostgreSQL, for the faults that take two centrals at work; they have a schema of their own there.",
         ),
     ] = None,
+    backlog: Annotated[
+        int,
+        Option(
+            "--backlog",
+            click_type=whole(1000, BACKLOG_MAX, "N"),
+            help="How many events wait in a store that was away for a month. A million takes some minutes.",
+        ),
+    ] = BACKLOG,
     keep: Annotated[bool, Option("--keep", help="Keep each fault's folder, with its databases and logs.")] = False,
 ) -> None:
     """Do faults to real daemons, a real head office and a real broker, each in a chain of its own.
@@ -79,16 +89,17 @@ def chaos(
     if bool(names) == every:
         raise InvalidValueError("say which faults", hint="NAME..., or --all; `scripts/chaos --list` shows them")
     clear_and_tell(out)
-    outcomes = _run(out, list(SCENARIOS) if every else list(dict.fromkeys(names or [])), central_url, keep=keep)
+    wanted = list(SCENARIOS) if every else list(dict.fromkeys(names or []))
+    outcomes = _run(out, wanted, central_url, backlog=backlog, keep=keep)
     out.rows(_DONE, [_row(each) for each in outcomes])
     if any(each.outcome == OTHERWISE for each in outcomes):
         raise Exit(OTHERWISE_CODE)
 
 
-def _run(out: Output, names: list[str], central_url: str | None, *, keep: bool) -> list[Outcome]:
+def _run(out: Output, names: list[str], central_url: str | None, *, backlog: int, keep: bool) -> list[Outcome]:
     outcomes = []
     for number, name in enumerate(names, 1):
-        outcome = run(SCENARIOS[name], postgres_url=central_url, keep=keep)
+        outcome = run(SCENARIOS[name], postgres_url=central_url, keep=keep, backlog=backlog)
         outcomes.append(outcome)
         told = f": {outcome.told}" if outcome.told else ""
         style = "bold red" if outcome.outcome == OTHERWISE else "bold"

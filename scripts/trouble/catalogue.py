@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.trouble import busy, hostile, kills, links, lost, office
+from scripts.trouble import backlog, busy, hostile, kills, links, lost, office
 
 if TYPE_CHECKING:
     from scripts.trouble.scenario import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario for room in (kills, lost, office, links, busy, hostile) for scenario in room.SCENARIOS
+    scenario.name: scenario
+    for room in (kills, lost, office, links, busy, hostile, backlog)
+    for scenario in room.SCENARIOS
 }

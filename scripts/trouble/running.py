@@ -9,7 +9,7 @@ from invctl.clock import SystemClock
 from invctl.errors import InventoryError
 from scripts.chain.workspace import Workspace
 from scripts.trouble.scenario import LackingError
-from scripts.trouble.scene import Scene
+from scripts.trouble.scene import BACKLOG, Scene
 
 if TYPE_CHECKING:
     from scripts.trouble.scenario import Scenario
@@ -20,7 +20,7 @@ OTHERWISE = "otherwise"
 
 
 class Outcome(NamedTuple):
-    """How one fault ended. `told` says why it was skipped, or what came instead; `events` is from the proof."""
+    """How one fault ended. `told` has figures, or why it was skipped, or what came instead; `events` is the proof's."""
 
     name: str
     outcome: str
@@ -32,16 +32,17 @@ class Outcome(NamedTuple):
     kept: str
 
 
-def run(scenario: Scenario, *, postgres_url: str | None, keep: bool = False) -> Outcome:
+def run(scenario: Scenario, *, postgres_url: str | None, keep: bool = False, backlog: int = BACKLOG) -> Outcome:
     """Do one fault, and prove what is left. With `keep` its folder stays."""
     clock = SystemClock()
     began_s = clock.monotonic_s()
     outcome, told, events = AS_EXPECTED, "", 0
     with Workspace.create("chaos", keep=keep) as workspace, ExitStack() as held:
         try:
-            scene = Scene(workspace, held, postgres_url)
+            scene = Scene(workspace, held, postgres_url, backlog=backlog)
             scenario.run(scene)
             events = scene.prove()["events_applied"]
+            told = "; ".join(scene.remarks)
         except LackingError as error:
             outcome, told = SKIPPED, error.message
         except InventoryError as error:

@@ -46,8 +46,9 @@ STORE, OTHER_STORE = "downtown", "midtown"
 PATIENCE_S = 60.0
 """It only ends a run that has failed."""
 LEASE_TTL_S = 3.0
+BACKLOG = 20_000
 RATE_EACH = 8.0
-_COMMAND_TIMEOUT_S = 90.0
+_COMMAND_TIMEOUT_S = 600.0
 _CLERK_ENDS_S = 60.0
 _DAEMON_ENDS_S = 15.0
 _SHARDS = 2
@@ -82,17 +83,22 @@ class Done(NamedTuple):
 class Scene:
     """Everything that one fault needs. What it starts ends with its workspace."""
 
-    def __init__(self, workspace: Workspace, held: ExitStack, postgres_url: str | None) -> None:
+    def __init__(
+        self, workspace: Workspace, held: ExitStack, postgres_url: str | None, *, backlog: int = BACKLOG
+    ) -> None:
         """Open two stores, and start a broker.
 
         Args:
             workspace: the folder, and the processes.
             held: what is to be given back in the end.
             postgres_url: a server for the faults that take one.
+            backlog: how many events wait in a store that was away for long.
 
         """
         self.path = workspace.path
         self.held = held
+        self.backlog = backlog
+        self.remarks: list[str] = []
         self._processes = workspace.processes
         self._postgres_url = postgres_url
         self.chain = ChainFolder(self.path)
@@ -124,6 +130,10 @@ class Scene:
         """Raise OtherwiseError where something is not so."""
         if not holds:
             raise OtherwiseError(f"not so: {what}")
+
+    def remark(self, what: str) -> None:
+        """Tell a figure, beside the outcome."""
+        self.remarks.append(what)
 
     def last_words(self) -> str:
         """Return the last line that each daemon logged."""

@@ -55,7 +55,7 @@ class Trade:
         try:
             with ExitStack() as opened:
                 ledgers = [opened.enter_context(Ledger.open(home)) for home in self._chain.homes()[part::2]]
-                while not self._stop.wait(0.005):
+                while not self._stop.wait(0.02):
                     self._step(chance.choice(ledgers), chance)
         except BaseException as error:  # noqa: BLE001 - told to the test's own thread
             self._failed.append(error)
