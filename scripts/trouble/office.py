@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from functools import partial
+from operator import le
 from typing import TYPE_CHECKING
 
 from scripts.trouble.scenario import Scenario
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from scripts.trouble.scene import Scene
 
 _EVENTS_MORE = 15
+_KILLS = 3
 
 
 def _both_trade(scene: Scene) -> None:
@@ -77,6 +79,24 @@ def _state(child: Child) -> str:
         return stat.read().rpartition(")")[2].split()[0]
 
 
+def _postgres_killed(scene: Scene) -> None:
+    postgres = scene.use_postgres_of_its_own()
+    scene.found()
+    centrals = [scene.central(), scene.central(number=2)]
+    _both_trade(scene)
+    _some_more_is_applied(scene)
+    for time in range(_KILLS):
+        postgres.kill()
+        scene.expect(scene.sell(f"while-away-{time}").code == 0, "a clerk does not depend on head office")
+        acked = [scene.acked_seq(store) for store in (STORE, OTHER_STORE)]
+        postgres.start()
+        applied = [scene.applied(store) for store in (STORE, OTHER_STORE)]
+        scene.expect(all(map(le, acked, applied)), f"all that was acknowledged ({acked}) is there again ({applied})")
+        _some_more_is_applied(scene)
+    for central in centrals:
+        scene.expect(central.alive(), f"{central.name} was not started again: {central.log_tail(2)}")
+
+
 def _restored(scene: Scene) -> None:
     scene.found()
     central = scene.central()
@@ -130,6 +150,12 @@ SCENARIOS = (
         " starts, and the first wakes up",
         "the stalled transaction is cut off; " + _TAKES_OVER,
         _stopped_inside_a_transaction,
+    ),
+    Scenario(
+        "postgres-killed",
+        "all processes of the PostgreSQL under two centrals at work are killed (-9), three times, and it comes back",
+        "clerks go on; all that was acknowledged is there again; all arrives with no central restarted",
+        _postgres_killed,
     ),
     Scenario(
         "central-restored",

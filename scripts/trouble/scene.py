@@ -31,6 +31,7 @@ from scripts.chain.schema import schema_of_its_own
 from scripts.chain.verdict import ask_for_proof
 from scripts.chain.waiting import wait_until
 from scripts.seed import seed_store
+from scripts.trouble.postgres_server import PostgresServer
 from scripts.trouble.scenario import LackingError, OtherwiseError
 from scripts.trouble.victim import MODULE as VICTIM
 
@@ -147,6 +148,16 @@ class Scene:
             raise LackingError("needs a PostgreSQL: --central-url")
         own = schema_of_its_own(self._postgres_url, self.path, keep=False, say=self._brought.append)
         self._environ["INVCENTRAL_DATABASE_URL"] = self.held.enter_context(own)
+
+    def use_postgres_of_its_own(self) -> PostgresServer:
+        """Keep head office's database in a PostgreSQL that is started for this fault. Before `found`."""
+        environ = {
+            name: value for name, value in self._environ.items() if not name.startswith(("INVCTL_", "INVCENTRAL_"))
+        }
+        server = PostgresServer(lambda command: self._processes.start(command, name="postgres", env=environ))
+        self.held.callback(server.close)
+        self._environ["INVCENTRAL_DATABASE_URL"] = server.url
+        return server
 
     def found(self) -> None:
         """Found head office's database."""

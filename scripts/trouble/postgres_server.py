@@ -1,0 +1,127 @@
+"""A PostgreSQL of a fault's own, which may be killed. The one of `--central-url` is somebody else's."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from scripts.chain.broker import free_port
+from scripts.chain.waiting import wait_until
+from scripts.trouble.scenario import LackingError, OtherwiseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scripts.chain.processes import Child
+
+_DEBIAN = "/usr/lib/postgresql/*/bin/postgres"
+_USER = "postgres"
+_STARTS_S = 60.0
+_ENDS_S = 20.0
+# An orderly, quick end: whoever is connected is cut off.
+_QUICK_END = signal.SIGINT
+
+
+class PostgresServer:
+    """One cluster, in a folder that goes with it."""
+
+    def __init__(self, start: Callable[[list[str]], Child]) -> None:
+        """Make the cluster, and start its server by `start`, which takes a command. Raises LackingError."""
+        binary = _binary()
+        # The server refuses to run as root.
+        self._as_user = _as_another_user() if os.geteuid() == 0 else []
+        self._start = start
+        # A short path, for the server's socket, that another user can enter.
+        self._own = TemporaryDirectory(prefix="invctl-postgres-", dir="/tmp")
+        self._folder = Path(self._own.name).resolve() / "data"
+        if self._as_user:
+            shutil.chown(self._own.name, _USER)
+        made = subprocess.run(
+            [*self._as_user, str(binary.with_name("initdb")), "-D", str(self._folder), "-U", _USER, "--auth=trust"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+        )
+        if made.returncode != 0:
+            self._own.cleanup()
+            raise OtherwiseError(f"no cluster of PostgreSQL can be made: {made.stderr.strip()[-300:]}")
+        self._port = free_port()
+        self._binary = binary
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"postgresql://{_USER}@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers: after a kill it first replays its log."""
+        listens = ["listen_addresses=127.0.0.1", f"port={self._port}", f"unix_socket_directories={self._own.name}"]
+        settings = [word for each in listens for word in ("-c", each)]
+        self._server = self._start([*self._as_user, str(self._binary), "-D", str(self._folder), *settings])
+        if not wait_until(self._answers, timeout_s=_STARTS_S, every_s=0.1):
+            raise OtherwiseError(f"PostgreSQL does not answer: {self._server.log_tail(3)}")
+
+    def kill(self) -> None:
+        """Kill all of its processes (-9)."""
+        for pid in self._processes():
+            os.kill(pid, signal.SIGKILL)
+        self._until_gone()
+
+    def close(self) -> None:
+        """End it, and remove the folder."""
+        if self._server.alive():
+            os.kill(self._server.pid, _QUICK_END)
+        self._until_gone()
+        self._own.cleanup()
+
+    def _until_gone(self) -> None:
+        if not wait_until(lambda: not self._processes() and not self._server.alive(), timeout_s=_ENDS_S):
+            raise OtherwiseError(f"PostgreSQL does not end: {self._server.log_tail(3)}")
+
+    def _answers(self) -> bool:
+        ready = self._binary.with_name("pg_isready")
+        asked = subprocess.run(
+            [str(ready), "-q", "-h", "127.0.0.1", "-p", str(self._port), "-U", _USER], check=False, cwd="/"
+        )
+        return asked.returncode == 0
+
+    def _processes(self) -> list[int]:
+        """Return the server and its helpers: all work in the cluster's folder."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if (entry / "cwd").readlink() == self._folder:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+        return found
+
+
+def _binary() -> Path:
+    on_path = [Path(found).resolve()] if (found := shutil.which("postgres")) else []
+    # Debian keeps them out of the PATH, a folder for each version.
+    found_all = [*on_path, *sorted(Path("/").glob(_DEBIAN.removeprefix("/")), reverse=True)]
+    if not found_all or not Path("/proc/self/cwd").exists():
+        raise LackingError("needs the binaries of a PostgreSQL server, and Linux")
+    return found_all[0]
+
+
+def _as_another_user() -> list[str]:
+    setpriv = shutil.which("setpriv")
+    try:
+        user = pwd.getpwnam(_USER)
+    except KeyError:
+        user = None
+    if setpriv is None or user is None:
+        raise LackingError(f"PostgreSQL does not run as root: needs a user {_USER}, and setpriv")
+    ids = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    # To become another user clears the signal at a parent's death.
+    return [setpriv, *ids, "--pdeathsig=SIGKILL"]
