@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from scripts.chain.broker import free_port
@@ -29,19 +28,19 @@ _QUICK_END = signal.SIGINT
 
 
 class PostgresServer:
-    """One cluster, in a folder that goes with it."""
+    """One cluster, in a folder of its own."""
 
-    def __init__(self, start: Callable[[list[str]], Child]) -> None:
-        """Make the cluster, and start its server by `start`, which takes a command. Raises LackingError."""
+    def __init__(self, folder: Path, start: Callable[[list[str]], Child]) -> None:
+        """Make the cluster in a new folder, and start its server by `start`, which takes a command.
+
+        Raises LackingError where this machine has no such server, or does not let it run.
+        """
         binary = _binary()
-        # The server refuses to run as root.
-        self._as_user = _as_another_user() if os.geteuid() == 0 else []
         self._start = start
-        # A short path, for the server's socket, that another user can enter.
-        self._own = TemporaryDirectory(prefix="invctl-postgres-", dir="/tmp")
-        self._folder = Path(self._own.name).resolve() / "data"
-        if self._as_user:
-            shutil.chown(self._own.name, _USER)
+        self._folder = folder.resolve()
+        self._folder.mkdir()
+        # The server refuses to run as root.
+        self._as_user = _as_another_user(self._folder) if os.geteuid() == 0 else []
         made = subprocess.run(
             [*self._as_user, str(binary.with_name("initdb")), "-D", str(self._folder), "-U", _USER, "--auth=trust"],
             capture_output=True,
@@ -50,7 +49,6 @@ class PostgresServer:
             cwd="/",
         )
         if made.returncode != 0:
-            self._own.cleanup()
             raise OtherwiseError(f"no cluster of PostgreSQL can be made: {made.stderr.strip()[-300:]}")
         self._port = free_port()
         self._binary = binary
@@ -63,7 +61,8 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers: after a kill it first replays its log."""
-        listens = ["listen_addresses=127.0.0.1", f"port={self._port}", f"unix_socket_directories={self._own.name}"]
+        # No socket in a folder: its path may be too long for one.
+        listens = ["listen_addresses=127.0.0.1", f"port={self._port}", "unix_socket_directories="]
         settings = [word for each in listens for word in ("-c", each)]
         self._server = self._start([*self._as_user, str(self._binary), "-D", str(self._folder), *settings])
         if not wait_until(self._answers, timeout_s=_STARTS_S, every_s=0.1):
@@ -76,11 +75,10 @@ class PostgresServer:
         self._until_gone()
 
     def close(self) -> None:
-        """End it, and remove the folder."""
+        """End it in order."""
         if self._server.alive():
             os.kill(self._server.pid, _QUICK_END)
         self._until_gone()
-        self._own.cleanup()
 
     def _until_gone(self) -> None:
         if not wait_until(lambda: not self._processes() and not self._server.alive(), timeout_s=_ENDS_S):
@@ -114,7 +112,8 @@ def _binary() -> Path:
     return found_all[0]
 
 
-def _as_another_user() -> list[str]:
+def _as_another_user(folder: Path) -> list[str]:
+    """Give a folder to the server's own user, and return what runs a command as that one."""
     setpriv = shutil.which("setpriv")
     try:
         user = pwd.getpwnam(_USER)
@@ -122,6 +121,12 @@ def _as_another_user() -> list[str]:
         user = None
     if setpriv is None or user is None:
         raise LackingError(f"PostgreSQL does not run as root: needs a user {_USER}, and setpriv")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    # Enough to go through the run's folder; there is nothing secret in it, and it cannot be listed.
+    folder.parent.chmod(0o711)
     ids = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     # To become another user clears the signal at a parent's death.
-    return [setpriv, *ids, "--pdeathsig=SIGKILL"]
+    as_user = [setpriv, *ids, "--pdeathsig=SIGKILL"]
+    if subprocess.run([*as_user, "test", "-w", str(folder)], check=False, cwd="/").returncode != 0:
+        raise LackingError(f"user {_USER}, as whom PostgreSQL runs, cannot enter {folder.parent}")
+    return as_user

@@ -154,7 +154,9 @@ class Scene:
         environ = {
             name: value for name, value in self._environ.items() if not name.startswith(("INVCTL_", "INVCENTRAL_"))
         }
-        server = PostgresServer(lambda command: self._processes.start(command, name="postgres", env=environ))
+        server = PostgresServer(
+            self.path / "postgres", lambda command: self._processes.start(command, name="postgres", env=environ)
+        )
         self.held.callback(server.close)
         self._environ["INVCENTRAL_DATABASE_URL"] = server.url
         return server
