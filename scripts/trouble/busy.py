@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import closing, contextmanager
+import subprocess
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-import apsw
 
 from invctl.errors import RefusedError
 from invctl.ledger import reservations
@@ -28,6 +28,15 @@ REFUSED_CODE = 8
 _MEGABYTE = 1_000_000
 _HELD_MAX = 600
 _EVENTS_MORE = 15
+_HOLD = """
+import sys, apsw
+
+connection = apsw.Connection(sys.argv[1])
+connection.set_busy_timeout(10_000)
+connection.execute("BEGIN IMMEDIATE")
+print(".", end="", flush=True)
+sys.stdin.read()
+"""
 
 
 def _started(scene: Scene) -> tuple[Child, Child]:
@@ -46,12 +55,19 @@ def _unharmed(scene: Scene, *children: Child) -> None:
 
 @contextmanager
 def _held_busy(file: Path) -> Iterator[None]:
-    """Hold an SQLite file for writing, as a tool does that somebody left open."""
-    with closing(apsw.Connection(str(file))) as connection:
-        connection.set_busy_timeout(10_000)
-        connection.execute("BEGIN IMMEDIATE")
+    """Hold an SQLite file for writing, as a tool does that somebody left open.
+
+    By a process of its own: here it would end as soon as anybody else in this process closes the file.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        if holder.stdout.read(1) != b".":
+            raise OtherwiseError(f"{file} cannot be held")
         yield
-        connection.execute("ROLLBACK")
+        holder.stdin.close()
 
 
 def _ledger_busy(scene: Scene) -> None:
