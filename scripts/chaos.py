@@ -32,7 +32,7 @@ _DONE = [
     Column("outcome"),
     Column("seconds", "Took", show=lambda seconds: f"{seconds} s"),
     Column("events"),
-    Column("told", "Why", folds=True),
+    Column("told", "Remarks", folds=True),
     *(Column(name, in_table=False) for name in ("fault", "expected", "kept")),
 ]
 

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,9 @@ class PostgresServer:
     def kill(self) -> None:
         """Kill all of its processes (-9)."""
         for pid in self._processes():
-            os.kill(pid, signal.SIGKILL)
+            # The helpers end by themselves once the server is gone.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._until_gone()
 
     def close(self) -> None:

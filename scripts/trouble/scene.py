@@ -49,7 +49,9 @@ PATIENCE_S = 60.0
 LEASE_TTL_S = 3.0
 BACKLOG = 20_000
 RATE_EACH = 8.0
-_COMMAND_TIMEOUT_S = 600.0
+_COMMAND_TIMEOUT_S = 90.0
+# It replays all that a store ever did: of a large backlog that takes minutes.
+_VERIFY_TIMEOUT_S = 900.0
 _CLERK_ENDS_S = 60.0
 _DAEMON_ENDS_S = 15.0
 _SHARDS = 2
@@ -104,8 +106,10 @@ class Scene:
         self._postgres_url = postgres_url
         self.chain = ChainFolder(self.path)
         self._brought: list[str] = []
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("INVCTL_", "INVCENTRAL_"))}
-        self.broker = start_broker(workspace.processes, self.path, clean, self._brought.append)
+        self._clean = {
+            name: value for name, value in os.environ.items() if not name.startswith(("INVCTL_", "INVCENTRAL_"))
+        }
+        self.broker = start_broker(workspace.processes, self.path, self._clean, self._brought.append)
         self._broker_process = self.broker.process
         self.namespace = f"chaos-{secrets.token_hex(4)}"
         self._environ = environment(self.broker.url, self.namespace, self.chain)
@@ -151,11 +155,8 @@ class Scene:
 
     def use_postgres_of_its_own(self) -> PostgresServer:
         """Keep head office's database in a PostgreSQL that is started for this fault. Before `found`."""
-        environ = {
-            name: value for name, value in self._environ.items() if not name.startswith(("INVCTL_", "INVCENTRAL_"))
-        }
         server = PostgresServer(
-            self.path / "postgres", lambda command: self._processes.start(command, name="postgres", env=environ)
+            self.path / "postgres", lambda command: self._processes.start(command, name="postgres", env=self._clean)
         )
         self.held.callback(server.close)
         self._environ["INVCENTRAL_DATABASE_URL"] = server.url
@@ -404,6 +405,7 @@ class Scene:
     def _run(
         self, module: str, argv: tuple[str, ...], more: Mapping[str, str] | None = None, trap: Trap | None = None
     ) -> Done:
+        timeout_s = _VERIFY_TIMEOUT_S if argv[0] == "verify" else _COMMAND_TIMEOUT_S
         try:
             done = subprocess.run(
                 _command(module, list(argv), trap),
@@ -411,12 +413,12 @@ class Scene:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=_COMMAND_TIMEOUT_S,
+                timeout=timeout_s,
                 check=False,
                 cwd=ROOT,
             )
         except subprocess.TimeoutExpired:
-            raise OtherwiseError(f"{module} {' '.join(argv)} did not end in {_COMMAND_TIMEOUT_S:g} s") from None
+            raise OtherwiseError(f"{module} {' '.join(argv)} did not end in {timeout_s:g} s") from None
         return Done(done.returncode, done.stdout, done.stderr)
 
 

