@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, null, select, update
 
 from central import tables
-from central.bulk import ByKeys, ForRows
 from central.database import now_us
 from central.facts import Ledger
 from central.state import StoreState
+from central.statements import ByKeys, ForRows
 from invctl.errors import WrongStateError
 
 if TYPE_CHECKING:
@@ -71,6 +71,27 @@ _PROVE = ForRows(
     )
 )
 
+_VOID = ForRows(
+    lambda _: (
+        update(tables.cursors)
+        .where(
+            _cursor.store.in_(select(_store.store).where(_store.shard == bindparam("of_shard"))),
+            _cursor.fresh_us > bindparam("now_us"),
+        )
+        .values(fresh_us=null())
+    )
+)
+
+
+class _Row(NamedTuple):
+    status: str
+    shard: int
+    first_hash: bytes | None
+    epoch: int
+    applied_seq: int
+    applied_hash: bytes
+    suspects: int
+
 
 class CursorMovedError(WrongStateError):
     """The cursor of a store is not where it was believed to be; `details["store"]` names it."""
@@ -83,7 +104,7 @@ def check_cursors(connection: Connection, shard: int, intakes: Sequence[Intake])
 
     Raises CursorMovedError.
     """
-    found = {row.store: row for row in _CURSORS.rows(connection, [(intake.store,) for intake in intakes])}
+    found = {store: _Row(*row) for store, *row in _CURSORS.rows(connection, [(intake.store,) for intake in intakes])}
     states = {}
     for intake in intakes:
         row = found.get(intake.store)
@@ -141,12 +162,7 @@ def void_future_proofs(connection: Connection, shard: int) -> None:
 
     Left alone, such a moment would come round and be taken for a proof.
     """
-    in_shard = select(tables.stores.c.store).where(tables.stores.c.shard == shard)
-    connection.execute(
-        update(tables.cursors)
-        .where(_cursor.store.in_(in_shard), _cursor.fresh_us > now_us(connection))
-        .values(fresh_us=None)
-    )
+    _VOID.run(connection, [{"of_shard": shard, "now_us": now_us(connection)}])
 
 
 def note_fresh(connection: Connection, fresh: Mapping[str, int]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import bindparam, insert, select, update
 
 from central import facts, tables
-from central.bulk import ForRows
+from central.statements import ForRows
 from invctl.model.stock import EMPTY, StockLevel
 
 if TYPE_CHECKING:
@@ -23,10 +23,12 @@ ROWS_FETCHED_MAX = 500
 _NEEDLES_MAX = 20
 
 _ARCHIVE = ForRows(lambda _: insert(tables.archive))
-_COUNT = (
-    update(tables.shards)
-    .where(tables.shards.c.shard == bindparam("of_shard"))
-    .values(position=bindparam("now_position"))
+_COUNT = ForRows(
+    lambda _: (
+        update(tables.shards)
+        .where(tables.shards.c.shard == bindparam("of_shard"))
+        .values(position=bindparam("now_position"))
+    )
 )
 
 
@@ -68,7 +70,7 @@ def archive_runs(
                 }
             )
     _ARCHIVE.run(connection, rows)
-    connection.execute(_COUNT, {"of_shard": shard, "now_position": position})
+    _COUNT.run(connection, [{"of_shard": shard, "now_position": position}])
     return first_positions
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import delete, or_, select
 
 from central import tables
-from central.bulk import insert_into
 from central.database import now_us
+from central.statements import insert_into
 
 if TYPE_CHECKING:
     from collections.abc import Collection

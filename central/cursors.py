@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, bindparam, case, func, select, update
 
 from central import tables
-from central.bulk import ForRows
+from central.statements import ByKeys, ForRows, Query
 from invctl.sync.cursor import Cursor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import BindParameter, ColumnElement, Connection
+    from sqlalchemy import BindParameter, Connection
 
     from invctl.sync.cursor import Heard
 
 _old = tables.cursors.c
 _new_seq: BindParameter[int] = bindparam("new_head_seq")
 _is_older = (_old.boot == bindparam("new_boot")) & (_old.head_seq > _new_seq)
+_store, _suspect, _rejoin = tables.stores.c, tables.suspects.c, tables.rejoins.c
+_READ = (
+    _store.store,
+    _store.status,
+    _store.first_hash,
+    _old.epoch,
+    _old.applied_seq,
+    _old.applied_hash,
+    select(func.count()).where(_suspect.store == _store.store).scalar_subquery().label("suspects"),
+    _rejoin.copies_us,
+    _rejoin.readmitted,
+)
+_SOURCE = tables.stores.join(tables.cursors, _old.store == _store.store).outerjoin(
+    tables.rejoins, _rejoin.store == _store.store
+)
+_OF_SHARD = Query(select(*_READ).select_from(_SOURCE).where(_store.shard == bindparam("of_shard")))
+_OF_STORES = ByKeys(_SOURCE, keys=(_store.store,), columns=_READ)
 _HEAR = ForRows(
     lambda _: (
         update(tables.cursors)
@@ -45,18 +63,18 @@ _REFUSE = ForRows(
 
 def load_cursors(connection: Connection, shard: int) -> list[Cursor]:
     """Return the cursors of all stores of a shard, admitted or not."""
-    return _load(connection, tables.stores.c.shard == shard)
+    return _cursors(_OF_SHARD.rows(connection, of_shard=shard))
 
 
 def load_cursor(connection: Connection, store: str) -> Cursor | None:
     """Return the cursor of one store, None where it was never heard of."""
-    found = _load(connection, tables.stores.c.store == store)
+    found = load_cursors_of(connection, [store])
     return found[0] if found else None
 
 
 def load_cursors_of(connection: Connection, stores: Sequence[str]) -> list[Cursor]:
     """Return the cursors of those of these stores that are known."""
-    return _load(connection, tables.stores.c.store.in_(stores))
+    return _cursors(_OF_STORES.rows(connection, [(store,) for store in stores]))
 
 
 def note_heard(connection: Connection, heard: Sequence[Heard]) -> None:
@@ -88,37 +106,28 @@ def note_other_ledgers(connection: Connection, refused: Mapping[str, int]) -> No
     )
 
 
-def _load(connection: Connection, which: ColumnElement[bool]) -> list[Cursor]:
-    stores, cursors, suspects = tables.stores.c, tables.cursors.c, tables.suspects.c
-    in_doubt = select(func.count()).where(suspects.store == stores.store).scalar_subquery()
-    rows = connection.execute(
-        select(
-            stores.store,
-            stores.status,
-            stores.first_hash,
-            cursors.epoch,
-            cursors.applied_seq,
-            cursors.applied_hash,
-            in_doubt.label("suspects"),
-            tables.rejoins.c.copies_us,
-            tables.rejoins.c.readmitted,
-        )
-        .join(tables.cursors, cursors.store == stores.store)
-        .outerjoin(tables.rejoins, tables.rejoins.c.store == stores.store)
-        .where(which)
-        .order_by(stores.store)
-    )
+def _cursors(rows: Iterable[tuple[Any, ...]]) -> list[Cursor]:
     return [
         Cursor(
-            store=row.store,
-            admitted=row.status == tables.ADMITTED,
-            first_hash=row.first_hash,
-            epoch=row.epoch,
-            applied_seq=row.applied_seq,
-            applied_hash=row.applied_hash,
-            suspects=row.suspects,
-            are_copies=row.copies_us is not None,
-            readmitted=row.readmitted or "",
+            store=store,
+            admitted=status == tables.ADMITTED,
+            first_hash=first_hash,
+            epoch=epoch,
+            applied_seq=applied_seq,
+            applied_hash=applied_hash,
+            suspects=suspects,
+            are_copies=copies_us is not None,
+            readmitted=readmitted or "",
         )
-        for row in rows
+        for (
+            store,
+            status,
+            first_hash,
+            epoch,
+            applied_seq,
+            applied_hash,
+            suspects,
+            copies_us,
+            readmitted,
+        ) in sorted(rows, key=itemgetter(0))
     ]

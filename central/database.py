@@ -15,7 +15,7 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from central import sqlite
+from central import driver, sqlite
 from central.driver_errors import translate
 from invctl.errors import BusyError, InvalidValueError
 
@@ -32,8 +32,8 @@ POOL_WAIT_S = 5.0
 
 # Any number will do, as long as nobody else locks it.
 _SETUP_LOCK = text(f"SELECT pg_advisory_xact_lock({int.from_bytes(b'invctl', 'big')})")
-_POSTGRES_NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-_SQLITE_NOW = text("SELECT now_us()")
+_POSTGRES_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_SQLITE_NOW = "SELECT now_us()"
 
 
 def open_database(
@@ -116,7 +116,8 @@ def lock_setup(connection: Connection) -> None:
 def now_us(connection: Connection) -> int:
     """Return the time by the database's clock, in microseconds since the epoch."""
     statement = _POSTGRES_NOW if connection.dialect.name == "postgresql" else _SQLITE_NOW
-    return int(connection.execute(statement).scalar_one())
+    ((now,),) = driver.fetch(connection, statement)
+    return int(now)
 
 
 def describe(engine: Engine) -> str:

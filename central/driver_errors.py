@@ -12,6 +12,7 @@ from invctl.errors import BusyError, InventoryError, RefusedError, UnreachableEr
 
 if TYPE_CHECKING:
     from sqlalchemy import ExceptionContext
+    from sqlalchemy.engine.interfaces import DBAPIModule
 
 # Most often it is in the settings file, and a person at the command line cannot tell which it was.
 _URL = "the database's URL (database_url in config.toml, INVCENTRAL_DATABASE_URL, or --database-url)"
@@ -55,8 +56,16 @@ def translate(context: ExceptionContext) -> BaseException | None:
     if not isinstance(error, context.dialect.loaded_dbapi.Error):
         # An interrupt passes through here as well.
         return None
+    return translated(error, context.dialect.loaded_dbapi, is_disconnect=context.is_disconnect)
+
+
+def translated(error: BaseException, driver: DBAPIModule, *, is_disconnect: bool) -> InventoryError | None:
+    """Return our error for an Error of a driver, None where it is a fault in the program."""
     name = getattr(error, "sqlite_errorname", None)
-    found = _of_postgres(context) if name is None else _SQLITE.get(name.removeprefix("SQLITE_").partition("_")[0])
+    if name is None:
+        found = _of_postgres(error, driver, is_disconnect=is_disconnect)
+    else:
+        found = _SQLITE.get(name.removeprefix("SQLITE_").partition("_")[0])
     if found is None:
         return None
     kind, hint = found
@@ -64,13 +73,14 @@ def translate(context: ExceptionContext) -> BaseException | None:
     return kind(f"the database fails: {lines[0]}", hint=hint)
 
 
-def _of_postgres(context: ExceptionContext) -> tuple[type[InventoryError], str] | None:
-    error = context.original_exception
+def _of_postgres(
+    error: BaseException, driver: DBAPIModule, *, is_disconnect: bool
+) -> tuple[type[InventoryError], str] | None:
     state = getattr(error, "sqlstate", None) or ""
     for length in (2, 3, 5):
         if found := _POSTGRES.get(state[:length]):
             return found
     # A connection that breaks, or never comes about, has no SQLSTATE.
-    if context.is_disconnect or (not state and isinstance(error, context.dialect.loaded_dbapi.OperationalError)):
+    if is_disconnect or (not state and isinstance(error, driver.OperationalError)):
         return UnreachableError, _LOOK
     return None

@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, select, text, update
 from central import tables
 from central.database import now_us, writing
 from central.migrations import refuse_newer
+from central.statements import ForRows, Query
 from invctl.errors import BusyError, NotFoundError, RefusedError
 
 if TYPE_CHECKING:
@@ -21,11 +22,18 @@ if TYPE_CHECKING:
     from invctl.model.identifiers import Bits
 
 FENCE_BITS = 128
-_LOCK = (
+_LOCK = Query(
     select(tables.shards.c.fence, tables.shards.c.position)
     .where(tables.shards.c.shard == bindparam("of_shard"))
     # FOR NO KEY UPDATE: stops whoever would change the row, but not a new store that refers to it.
     .with_for_update(key_share=True)
+)
+_MINT = ForRows(
+    lambda _: (
+        update(tables.shards)
+        .where(tables.shards.c.shard == bindparam("of_shard"))
+        .values({name: bindparam(f"new_{name}") for name in ("fence", "holder", "fenced_us")})
+    )
 )
 
 
@@ -46,12 +54,8 @@ def mint(connection: Connection, shard: int, holder: str, chance: Bits, *, wait_
     if wait_s is not None and connection.dialect.name == "postgresql":
         connection.execute(text(f"SET LOCAL lock_timeout = {round(wait_s * 1000)}"))
     fence = f"{chance.getrandbits(FENCE_BITS):032x}"
-    changed = connection.execute(
-        update(tables.shards)
-        .where(tables.shards.c.shard == shard)
-        .values(fence=fence, holder=holder, fenced_us=now_us(connection))
-    )
-    if not changed.rowcount:
+    minted = {"of_shard": shard, "new_fence": fence, "new_holder": holder, "new_fenced_us": now_us(connection)}
+    if not _MINT.run(connection, [minted]):
         raise NotFoundError(f"there is no shard {shard}", hint="run: invcentral init", shard=shard)
     refuse_newer(connection)
     return fence
@@ -86,7 +90,7 @@ def lock(connection: Connection, shard: int) -> None:
 
     The transaction has to be of `central.database.writing`. Raises BusyError where a central holds it for too long.
     """
-    connection.execute(_LOCK, {"of_shard": shard})
+    _LOCK.rows(connection, of_shard=shard)
 
 
 def lock_and_check(connection: Connection, shard: int, fence: str) -> int:
@@ -95,7 +99,7 @@ def lock_and_check(connection: Connection, shard: int, fence: str) -> int:
     The transaction has to be of `central.database.writing`: on SQLite its BEGIN IMMEDIATE is the lock. Raises
     FenceLostError where the row has another fence.
     """
-    row = connection.execute(_LOCK, {"of_shard": shard}).one_or_none()
-    if row is None or row.fence != fence:
+    found, position = _LOCK.first(connection, of_shard=shard) or (None, 0)
+    if found != fence:
         raise FenceLostError(hint="give the lease back, and ask for it again", shard=shard)
-    return int(row.position)
+    return int(position)

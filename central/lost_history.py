@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 
 from central import tables
-from central.bulk import insert_into
 from central.database import now_us
+from central.statements import ForRows, Query, insert_into
+from central.stores import known_stores
 from invctl.errors import InvalidValueError, NotFoundError, WrongStateError
 from invctl.model.chain import GENESIS
 from invctl.sync.cursor import Page
@@ -19,11 +20,50 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from central.statements import Insert
     from invctl.sync.cursor import Heard, Lost
 
 ASKING_MAX = 8
 """Of one store: whoever forges boots shall not fill the table."""
-_asking, _archived, _store = tables.asking.c, tables.archive.c, tables.stores.c
+_asking, _archived, _rejoin = tables.asking.c, tables.archive.c, tables.rejoins.c
+
+
+def _ask(dialect: str) -> Insert:
+    statement = insert_into(dialect, tables.asking)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["store", "boot"], set_={"held_seq": new.held_seq, "heard_us": new.heard_us}
+    )
+
+
+def _note_copies(dialect: str) -> Insert:
+    statement = insert_into(dialect, tables.rejoins)
+    first_us = func.coalesce(_rejoin.copies_us, statement.excluded.copies_us)
+    return statement.on_conflict_do_update(index_elements=["store"], set_={"copies_us": first_us})
+
+
+def _readmit(dialect: str) -> Insert:
+    statement = insert_into(dialect, tables.rejoins)
+    return statement.on_conflict_do_update(index_elements=["store"], set_={"readmitted": statement.excluded.readmitted})
+
+
+_ASK = ForRows(_ask)
+_NOTE_COPIES = ForRows(_note_copies)
+_READMIT = ForRows(_readmit)
+_ASKERS = Query(
+    select(_asking.boot, _asking.held_seq, _asking.since_us, _asking.heard_us)
+    .where(_asking.store == bindparam("of_store"))
+    .order_by(_asking.heard_us.desc(), _asking.boot)
+)
+_PAGE = Query(
+    select(_archived.body, _archived.hash)
+    .where(_archived.store == bindparam("of_store"), _archived.seq > bindparam("after_seq"))
+    .order_by(_archived.seq)
+    .limit(bindparam("events_max"))
+)
+_HASH = Query(
+    select(_archived.hash).where(_archived.store == bindparam("of_store"), _archived.seq == bindparam("at_seq"))
+)
 
 
 class Asker(NamedTuple):
@@ -37,7 +77,7 @@ class Asker(NamedTuple):
 
 def note_asking(connection: Connection, heard: Sequence[Heard]) -> None:
     """Keep which daemons ask to rejoin. Of each store at most ASKING_MAX, the last that were heard."""
-    known = _known(connection, [each.store for each in heard])
+    known = known_stores(connection, [each.store for each in heard])
     rows = [
         {
             "store": each.store,
@@ -51,14 +91,7 @@ def note_asking(connection: Connection, heard: Sequence[Heard]) -> None:
     ]
     if not rows:
         return
-    statement = insert_into(connection.dialect.name, tables.asking)
-    new = statement.excluded
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["store", "boot"], set_={"held_seq": new.held_seq, "heard_us": new.heard_us}
-        ),
-        rows,
-    )
+    _ASK.run(connection, rows)
     for store in {row["store"] for row in rows}:
         kept = [asker.boot for asker in asking(connection, str(store))][:ASKING_MAX]
         connection.execute(delete(tables.asking).where(_asking.store == store, _asking.boot.not_in(kept)))
@@ -66,8 +99,8 @@ def note_asking(connection: Connection, heard: Sequence[Heard]) -> None:
 
 def note_copies(connection: Connection, stores: Collection[str]) -> None:
     """Keep that two daemons of each of these stores were seen to live at once."""
-    known = _known(connection, stores)
-    _note(connection, [{"store": store, "copies_us": now_us(connection)} for store in sorted(known)])
+    known = known_stores(connection, stores)
+    _NOTE_COPIES.run(connection, [{"store": store, "copies_us": now_us(connection)} for store in sorted(known)])
 
 
 def settle(connection: Connection, stores: Collection[str]) -> None:
@@ -79,9 +112,7 @@ def settle(connection: Connection, stores: Collection[str]) -> None:
 
 def asking(connection: Connection, store: str) -> list[Asker]:
     """Return which daemons of a store ask to rejoin, the last heard first."""
-    query = select(_asking.boot, _asking.held_seq, _asking.since_us, _asking.heard_us)
-    found = connection.execute(query.where(_asking.store == store).order_by(_asking.heard_us.desc(), _asking.boot))
-    return [Asker(*row) for row in found]
+    return [Asker(*row) for row in _ASKERS.rows(connection, of_store=store)]
 
 
 def readmit(connection: Connection, store: str, boot: str = "") -> Asker:
@@ -90,7 +121,7 @@ def readmit(connection: Connection, store: str, boot: str = "") -> Asker:
     `boot` is the beginning of its name, and may be empty where one alone asks. Raises NotFoundError where there is no
     such store or daemon, WrongStateError where none asks, and InvalidValueError where several are meant.
     """
-    if connection.execute(select(func.count()).where(_store.store == store)).scalar_one() == 0:
+    if not known_stores(connection, [store]):
         raise NotFoundError(f"there is no store {store}", hint="invcentral stores list", store=store)
     askers = asking(connection, store)
     if not askers:
@@ -102,7 +133,7 @@ def readmit(connection: Connection, store: str, boot: str = "") -> Asker:
         raise NotFoundError(f"no daemon {boot} of {store} asks to rejoin", hint=f"{names} does", store=store)
     if len(found) > 1:
         raise InvalidValueError(f"{len(found)} daemons of {store} ask to rejoin", hint=f"--boot, one of {names}")
-    _note(connection, [{"store": store, "readmitted": found[0].boot}])
+    _READMIT.run(connection, [{"store": store, "readmitted": found[0].boot}])
     return found[0]
 
 
@@ -111,10 +142,9 @@ def read_page(connection: Connection, lost: Lost) -> Page:
     after_seq, prev_hash = lost.held_seq, lost.held_hash
     if after_seq == 0 or _hash_at(connection, lost.store, after_seq) != prev_hash:
         after_seq, prev_hash = 0, GENESIS
-    query = select(_archived.body, _archived.hash).where(_archived.store == lost.store, _archived.seq > after_seq)
     bodies: list[bytes] = []
     last_hash, size = prev_hash, 0
-    for body, hash_ in connection.execute(query.order_by(_archived.seq).limit(BATCH_EVENTS_MAX)):
+    for body, hash_ in _PAGE.rows(connection, of_store=lost.store, after_seq=after_seq, events_max=BATCH_EVENTS_MAX):
         size += len(body)
         if bodies and size > BATCH_BYTES_MAX:
             break
@@ -129,24 +159,6 @@ def copies_us(connection: Connection, store: str) -> int | None:
     return connection.execute(query).scalar_one_or_none()
 
 
-def _known(connection: Connection, stores: Collection[str]) -> set[str]:
-    """Return which of these stores the database has: one may have been taken off the list, or not be on it yet."""
-    if not stores:
-        return set()
-    return set(connection.execute(select(_store.store).where(_store.store.in_(stores))).scalars())
-
-
-def _note(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Note one more thing of stores that are to rejoin."""
-    if not rows:
-        return
-    (name,) = rows[0].keys() - {"store"}
-    statement = insert_into(connection.dialect.name, tables.rejoins)
-    known = func.coalesce(tables.rejoins.c[name], statement.excluded[name])
-    value = known if name == "copies_us" else statement.excluded[name]
-    connection.execute(statement.on_conflict_do_update(index_elements=["store"], set_={name: value}), rows)
-
-
 def _hash_at(connection: Connection, store: str, seq: int) -> bytes | None:
-    query = select(_archived.hash).where(_archived.store == store, _archived.seq == seq)
-    return connection.execute(query).scalar_one_or_none()
+    found = _HASH.first(connection, of_store=store, at_seq=seq)
+    return None if found is None else bytes(found[0])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import bindparam, delete, insert
 
 from central import tables
-from central.bulk import ByKeys, ForRows, upsert_into
 from central.state import Known, StoreState
+from central.statements import ByKeys, ForRows, upsert_into
 from invctl.clock import parse_time
 from invctl.model.projection import Product
 from invctl.model.reservation import Reservation
@@ -82,13 +82,13 @@ def keys_of(run: Iterable[Facts]) -> Keys:
 def load(connection: Connection, states: Mapping[str, StoreState], keys: Mapping[str, Keys]) -> None:
     """Fill in what the database has under these keys. The levels stay locked until the transaction ends."""
     skus = [(store, sku) for store, of_store in keys.items() for sku in of_store.skus]
-    for row in _LEVELS.rows(connection, skus):
-        states[row.store].levels[row.sku] = StockLevel(row.on_hand, row.reserved, row.version)
-    for row in _SUSPECTS.rows(connection, skus):
-        states[row.store].suspects.add(row.sku)
+    for store, sku, on_hand, reserved, version in _LEVELS.rows(connection, skus):
+        states[store].levels[sku] = StockLevel(on_hand, reserved, version)
+    for store, sku in _SUSPECTS.rows(connection, skus):
+        states[store].suspects.add(sku)
     reservations = [(store, key) for store, of_store in keys.items() for key in of_store.reservations]
-    for row in _KNOWN.rows(connection, reservations):
-        states[row.store].known[row.reservation] = Known(row.status == "pending", row.clerk)
+    for store, key, status, clerk in _KNOWN.rows(connection, reservations):
+        states[store].known[key] = Known(status == "pending", clerk)
 
 
 def save(connection: Connection, states: Mapping[str, StoreState], now: int) -> None:

@@ -8,11 +8,14 @@ from sqlalchemy import insert, select
 
 from central import tables
 from central.database import lock_setup, now_us
+from central.statements import Query
 from invctl.errors import InvalidValueError, NotFoundError, WrongStateError
 from invctl.model.identifiers import SLOTS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+_COUNT = Query(select(tables.meta.c.shards))
 
 
 class ShardState(NamedTuple):
@@ -50,10 +53,10 @@ def found(connection: Connection, shards: int = 1) -> None:
 
 def shard_count(connection: Connection) -> int:
     """Return the number of shards. Raises NotFoundError where the database was not founded."""
-    shards = connection.execute(select(tables.meta.c.shards)).scalar()
-    if shards is None:
+    found = _COUNT.first(connection)
+    if found is None:
         raise NotFoundError("this database was never set up", hint="run: invcentral init")
-    return int(shards)
+    return int(found[0])
 
 
 def shard_of(slot: int, shards: int) -> int:

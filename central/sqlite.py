@@ -16,6 +16,7 @@ from pysqlite3 import dbapi2
 from sqlalchemy import create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
+from central import driver
 from invctl.errors import BusyError, InvalidValueError, RefusedError
 
 if TYPE_CHECKING:
@@ -118,21 +119,21 @@ def _begin(connection: Connection) -> None:
     if options.get(WRITES):
         _begin_writing(connection, options[HURRIED])
     else:
-        connection.exec_driver_sql("BEGIN")
+        driver.run(connection, "BEGIN")
 
 
 def _begin_writing(connection: Connection, hurried: threading.Event) -> None:
     """Wait for one's turn to write here: nothing can end a wait in SQLite, and it is the only one that lasts."""
     until_s = time.monotonic() + BUSY_TIMEOUT_S
-    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    driver.run(connection, "PRAGMA busy_timeout = 0")
     try:
         while True:
             try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                driver.run(connection, "BEGIN IMMEDIATE")
             except BusyError:
                 if time.monotonic() >= until_s or hurried.wait(_LOOK_EVERY_S):
                     raise
             else:
                 return
     finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+        driver.run(connection, f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")

@@ -4,24 +4,65 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import bindparam, case, delete, func, select, update
 
 from central import tables
-from central.bulk import insert_into
 from central.cursors import load_cursors_of, note_heard
 from central.database import now_us
 from central.shards import shard_count, shard_of
+from central.statements import ByKeys, ForRows, Query, insert_if_new, insert_into
 from central.tables import ADMITTED, PENDING
 from invctl.errors import NotFoundError, RefusedError
 from invctl.model.chain import GENESIS
 from invctl.model.identifiers import check_store, slot_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection
 
+    from central.statements import Insert
     from invctl.sync.cursor import Cursor, Heard
 
 PENDING_MAX = 1000
+
+_store = tables.stores.c
+
+
+def _register(dialect: str) -> Insert:
+    statement = insert_into(dialect, tables.stores)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["store"],
+        set_={
+            "status": case((new.status == ADMITTED, ADMITTED), else_=_store.status),
+            "admitted_us": func.coalesce(_store.admitted_us, new.admitted_us),
+            "first_heard_us": func.coalesce(_store.first_heard_us, new.first_heard_us),
+            "first_hash": case(
+                (_store.status == PENDING, func.coalesce(new.first_hash, _store.first_hash)), else_=_store.first_hash
+            ),
+        },
+    )
+
+
+_REGISTER = ForRows(_register)
+# Rows that an apply may hold are left alone where they are there already.
+_ONE = Query(
+    select(_store.status, _store.first_heard_us, _store.first_hash)
+    .where(_store.store == bindparam("of_store"))
+    .with_for_update(key_share=True)
+)
+_INSERT = ForRows(lambda dialect: insert_if_new(dialect, tables.stores))
+_ADMIT = ForRows(
+    lambda _: (
+        update(tables.stores)
+        .where(_store.store == bindparam("of_store"))
+        .values(status=ADMITTED, admitted_us=bindparam("now_us"))
+    )
+)
+_BEGIN = ForRows(lambda dialect: insert_if_new(dialect, tables.cursors))
+_KNOWN = ByKeys(tables.stores, keys=(_store.store,), columns=(_store.store,))
+_WAITING = Query(select(func.count()).where(_store.status == PENDING))
 
 
 class Admission(NamedTuple):
@@ -44,19 +85,6 @@ def register_newcomers(connection: Connection, heard: list[Heard], *, admit_any:
     if not kept:
         return []
     now, shards = now_us(connection), shard_count(connection)
-    statement = insert_into(connection.dialect.name, tables.stores)
-    old, new = tables.stores.c, statement.excluded
-    statement = statement.on_conflict_do_update(
-        index_elements=["store"],
-        set_={
-            "status": case((new.status == ADMITTED, ADMITTED), else_=old.status),
-            "admitted_us": func.coalesce(old.admitted_us, new.admitted_us),
-            "first_heard_us": func.coalesce(old.first_heard_us, new.first_heard_us),
-            "first_hash": case(
-                (old.status == PENDING, func.coalesce(new.first_hash, old.first_hash)), else_=old.first_hash
-            ),
-        },
-    )
     rows = [
         {
             **_identity(item.store, shards),
@@ -67,7 +95,7 @@ def register_newcomers(connection: Connection, heard: list[Heard], *, admit_any:
         }
         for item in kept
     ]
-    connection.execute(statement, rows)
+    _REGISTER.run(connection, rows)
     names = [item.store for item in kept]
     _begin_cursors(connection, names)
     note_heard(connection, kept)
@@ -80,10 +108,7 @@ def admit(connection: Connection, store: str, *, unheard: bool = True) -> Admiss
     Raises InvalidValueError where this is no store id, and, unless `unheard` ones are welcome, NotFoundError.
     """
     row = _identity(check_store(store), shard_count(connection))
-    mine = tables.stores.c.store == store
-    # Rows that an apply may hold are left alone where they are there already.
-    select_mine = select(tables.stores).where(mine).with_for_update(key_share=True)
-    found = connection.execute(select_mine).one_or_none()
+    found = _ONE.first(connection, of_store=store)
     if found is None and not unheard:
         raise NotFoundError(
             f"no store {store} has spoken yet",
@@ -91,13 +116,19 @@ def admit(connection: Connection, store: str, *, unheard: bool = True) -> Admiss
             store=store,
         )
     if found is None:
-        statement = insert_into(connection.dialect.name, tables.stores).on_conflict_do_nothing(index_elements=["store"])
-        connection.execute(statement, [{**row, "status": PENDING}])
+        _INSERT.run(connection, [{**row, "status": PENDING}])
         _begin_cursors(connection, [store])
-        found = connection.execute(select_mine).one()
-    if found.status == PENDING:
-        connection.execute(update(tables.stores).where(mine).values(status=ADMITTED, admitted_us=now_us(connection)))
-    return Admission(store, found.status == ADMITTED, found.first_heard_us is not None, found.first_hash)
+        found = _ONE.first(connection, of_store=store)
+        assert found is not None
+    status, first_heard_us, first_hash = found
+    if status == PENDING:
+        _ADMIT.run(connection, [{"of_store": store, "now_us": now_us(connection)}])
+    return Admission(store, status == ADMITTED, first_heard_us is not None, first_hash)
+
+
+def known_stores(connection: Connection, stores: Iterable[str]) -> set[str]:
+    """Return which of these stores the database has."""
+    return {store for (store,) in _KNOWN.rows(connection, [(store,) for store in stores])}
 
 
 def remove(connection: Connection, store: str) -> None:
@@ -125,11 +156,8 @@ def remove(connection: Connection, store: str) -> None:
 
 def _with_room(connection: Connection, heard: list[Heard]) -> list[Heard]:
     """Leave out new stores for which there is no room among those that wait."""
-    table = tables.stores.c
-    known = set(
-        connection.execute(select(table.store).where(table.store.in_([item.store for item in heard]))).scalars()
-    )
-    waiting = connection.execute(select(func.count()).where(table.status == PENDING)).scalar_one()
+    known = known_stores(connection, [item.store for item in heard])
+    ((waiting,),) = _WAITING.rows(connection)
     room = PENDING_MAX - waiting
     newcomers = [item.store for item in heard if item.store not in known]
     left_out = set(newcomers[max(room, 0) :])
@@ -142,9 +170,8 @@ def _identity(store: str, shards: int) -> dict[str, Any]:
 
 
 def _begin_cursors(connection: Connection, stores: list[str]) -> None:
-    statement = insert_into(connection.dialect.name, tables.cursors).on_conflict_do_nothing(index_elements=["store"])
-    connection.execute(
-        statement,
+    _BEGIN.run(
+        connection,
         [
             {"store": store, "epoch": 1, "applied_seq": 0, "applied_hash": GENESIS, "head_seq": 0, "boot": ""}
             for store in stores

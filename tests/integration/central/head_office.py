@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Table, select
+import pytest
+from sqlalchemy import Table, event, select
 
-from central import fence, stores, tables
+from central import driver, fence, stores, tables
 from central.apply import Applied, apply_intakes
 from central.cursors import load_cursor
 from central.database import open_database, reading, writing
@@ -18,7 +20,9 @@ from invctl.clock import SystemClock
 from invctl.model.stock import StockLevel
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection, Engine, Row
 
     from invctl.clock import Clock
     from invctl.sync.cursor import Cursor, Heard, Intake
@@ -97,3 +101,29 @@ class HeadOffice:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def each_statement(engine: Engine, see: Callable[[str], None]) -> Iterator[None]:
+    """Call `see` before each statement of an engine, with its text, on whichever path it goes."""
+
+    def through_sqlalchemy(_connection: object, _cursor: object, text: str, *_: object) -> None:
+        see(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("fetch", "run", "run_many"):
+            patch.setattr(driver, name, _seen(getattr(driver, name), engine, see))
+        event.listen(engine, "before_cursor_execute", through_sqlalchemy)
+        try:
+            yield
+        finally:
+            event.remove(engine, "before_cursor_execute", through_sqlalchemy)
+
+
+def _seen(run: Callable[..., Any], engine: Engine, see: Callable[[str], None]) -> Callable[..., Any]:
+    def first_seen(connection: Connection, text: str, *parameters: Any) -> Any:
+        if connection.engine is engine:
+            see(text)
+        return run(connection, text, *parameters)
+
+    return first_seen

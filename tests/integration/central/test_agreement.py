@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import delete, event, insert, update
+from sqlalchemy import delete, insert, update
 
 from central import agreement, facts, tables
 from central.agreement import Agreement
@@ -20,6 +20,7 @@ from invctl.model import events
 from invctl.model.chain import links
 from invctl.model.stock import EMPTY, StockLevel
 from invctl.sync.cursor import Intake
+from tests.integration.central.head_office import each_statement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -331,15 +332,12 @@ def agreed_with(office: HeadOffice, ledger: Ledger) -> None:
 def test_it_takes_so_many_statements_whatever_the_number_of_levels(office: HeadOffice, history: History) -> None:
     counted: list[str] = []
 
-    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        counted.append(statement)
-
-    event.listen(office.engine, "before_cursor_execute", count)
-    stated(office, history)
-    few = len(counted)
-    history.adjust({f"MORE-{number:03d}": 1 for number in range(300)})
-    office.take(history)
-    counted.clear()
-    stated(office, history)
-    event.remove(office.engine, "before_cursor_execute", count)
+    with each_statement(office.engine, counted.append):
+        stated(office, history)
+        few = len(counted)
+        history.adjust({f"MORE-{number:03d}": 1 for number in range(300)})
+        office.take(history)
+        counted.clear()
+        stated(office, history)
+    assert few > 5
     assert len(counted) == few

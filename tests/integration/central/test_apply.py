@@ -17,7 +17,7 @@ from invctl.errors import BusyError
 from invctl.model import events
 from invctl.model.identifiers import slot_of
 from invctl.model.stock import StockLevel
-from tests.integration.central.head_office import HeadOffice, set_up
+from tests.integration.central.head_office import HeadOffice, each_statement, set_up
 from tests.integration.central.histories import START_US, History
 
 if TYPE_CHECKING:
@@ -180,15 +180,15 @@ def test_what_was_compared_stays_until_it_is_set(
     office.take(traded, upto=5)
     refused: list[BusyError] = []
 
-    def meddle(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    def meddle(statement: str) -> None:
         if statement.startswith("INSERT INTO archive"):
             with pytest.raises(BusyError) as caught, writing(meddler) as connection:
                 connection.execute(table.delete())
             refused.append(caught.value)
 
     meddler = database.open_database(postgres_url, clock=clock)
-    sqlalchemy_event.listen(office.engine, "before_cursor_execute", meddle)
-    office.take(traded)
+    with each_statement(office.engine, meddle):
+        office.take(traded)
     assert len(refused) == 1
     meddler.dispose()
     office.close()
@@ -214,10 +214,8 @@ def test_dying_before_any_statement_leaves_nothing(office: HeadOffice, traded: H
                 raise PulledPlugError
             left[0] -= 1
 
-        sqlalchemy_event.listen(office.engine, "before_cursor_execute", die)
-        with pytest.raises(PulledPlugError):
+        with each_statement(office.engine, die), pytest.raises(PulledPlugError):
             office.apply(traded.intake(4), heard=(traded.heard(),), fresh={"downtown": START_US})
-        sqlalchemy_event.remove(office.engine, "before_cursor_execute", die)
         assert office.everything() == before, f"after dying at statement {doomed}"
     sqlalchemy_event.listen(office.engine, "commit", _pull_the_plug)
     with pytest.raises(PulledPlugError):
@@ -236,15 +234,10 @@ def _statements_of(office: HeadOffice, history: History) -> int:
     """Count the statements of an apply, which is then undone."""
     seen: list[str] = []
 
-    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
-
-    sqlalchemy_event.listen(office.engine, "before_cursor_execute", count)
     sqlalchemy_event.listen(office.engine, "commit", _pull_the_plug)
-    with pytest.raises(PulledPlugError):
+    with each_statement(office.engine, seen.append), pytest.raises(PulledPlugError):
         office.apply(history.intake(4), heard=(history.heard(),), fresh={"downtown": START_US})
     sqlalchemy_event.remove(office.engine, "commit", _pull_the_plug)
-    sqlalchemy_event.remove(office.engine, "before_cursor_execute", count)
     return len(seen)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pysqlite3.dbapi2 as sqlite
 import pytest
-from sqlalchemy import create_engine, event, select, text, update
+from sqlalchemy import create_engine, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from central import database, postgres, shards, tables
@@ -17,7 +17,7 @@ from central import sqlite as central_sqlite
 from central.database import describe, hurry, now_us, open_database, reading, writing
 from invctl.clock import ManualClock, SystemClock
 from invctl.errors import BusyError, RefusedError, UnreachableError
-from tests.integration.central.head_office import HeadOffice
+from tests.integration.central.head_office import HeadOffice, each_statement
 from tests.integration.central.histories import START_US
 
 if TYPE_CHECKING:
@@ -133,14 +133,17 @@ def test_on_sqlite_who_is_told_to_hurry_waits_no_longer_and_writes_where_nobody_
     monkeypatch.setattr(central_sqlite, "BUSY_TIMEOUT_S", 3600.0)
     other, engine = (open_database(sqlite_url, clock=ManualClock()) for _ in range(2))
     tries = threading.Semaphore(0)
-    event.listen(engine, "handle_error", lambda _: tries.release())
+
+    def note(statement: str) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            tries.release()
 
     def write() -> None:
         with writing(engine) as connection:
             connection.execute(update(tables.shards).values(holder="hurried"))
             connection.commit()
 
-    with writing(other):
+    with writing(other), each_statement(engine, note):
         outcome: Queue[BaseException] = Queue()
         threading.Thread(target=lambda: outcome.put(caught_of(write)), daemon=True).start()
         for _ in range(3):
