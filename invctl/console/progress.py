@@ -29,6 +29,10 @@ class Progress(Protocol):
         """Say how much is done in all, and what the total is now where it has moved."""
         ...
 
+    def say(self, label: str) -> None:
+        """Say what is under way now."""
+        ...
+
 
 class Hidden:
     """Shows nothing."""
@@ -43,6 +47,9 @@ class Hidden:
         """End."""
 
     def update(self, done: int, *, total: int | None = None) -> None:
+        """Take note of nothing."""
+
+    def say(self, label: str) -> None:
         """Take note of nothing."""
 
 
@@ -68,6 +75,10 @@ class Bar:
     def update(self, done: int, *, total: int | None = None) -> None:
         """Say how much is done in all, and what the total is now where it has moved."""
         self._progress.update(self._task, completed=done, total=total)
+
+    def say(self, label: str) -> None:
+        """Say what is under way now."""
+        self._progress.update(self._task, description=printable(label, one_line=True))
 
 
 def _rich_progress(stream: TextIO) -> RichProgress:

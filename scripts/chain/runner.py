@@ -64,7 +64,7 @@ class ChainRunner:
         if broker.start:
             self.supervisor.add("broker", BROKER, broker.start, broker.process)
 
-    def start_central(self, centrals: int = 1, shards: int | None = None) -> None:
+    def start_central(self, centrals: int = 1, shards: int | None = None, *, log_level: str = "info") -> None:
         """Found head office's database, with so many shards, and start as many `invcentral`, which admit any store."""
         for number in range(1, centrals + 1):
             # A home of its own for each: that is what tells them apart. They share the database.
@@ -72,7 +72,7 @@ class ChainRunner:
             name = home.name.replace("central", "invcentral")
             more = ["--shards", str(shards)] if shards and number == 1 else []
             self._run_to_its_end(f"{name}-init", "central", "--home", str(home), "init", *more)
-            arguments = ("--home", str(home), "run", "--admit-any", "--log-format", "json")
+            arguments = ("--home", str(home), "run", "--admit-any", "--log-format", "json", "--log-level", log_level)
             self.supervisor.add(name, INVCENTRAL, partial(self._start, name, "central", *arguments))
             self._centrals.append(name)
 

@@ -1,0 +1,1 @@
+"""What `scripts/bench` measures, each beside a bare reference in the same run."""
