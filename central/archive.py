@@ -91,7 +91,7 @@ def last_moves(connection: Connection, store: str, skus: Collection[str], *, aft
         if not missing:
             break
         if _may_name(body, missing):
-            for entry in reversed(facts.read(seq, body).event.lines):
+            for entry in reversed(facts.read(seq, body).lines):
                 if entry.sku in missing:
                     found[entry.sku] = Moved(entry.level, seq)
                     missing.remove(entry.sku)

@@ -8,7 +8,10 @@ takes half a surrogate pair, and an index takes no key of any length.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeGuard
+
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
+from msgspec.json import Decoder
 
 from central.doubt import UNREADABLE, UNSTORABLE
 from invctl.clock import parse_time
@@ -17,10 +20,11 @@ from invctl.model import checkpoint, events
 from invctl.model.checkpoint import Checkpoint
 from invctl.model.events import Event, MalformedEventError
 from invctl.model.projection import Product
-from invctl.model.reservation import Reservation, after_event
+from invctl.model.reservation import Reservation, ReservationLine, after_event
+from invctl.model.stock import LEVEL_MAX, LineChange, StockLevel
 
 if TYPE_CHECKING:
-    from invctl.model.stock import LineChange
+    from collections.abc import Sequence
 
 # A page of a PostgreSQL index holds a key of 2704 bytes at the most, and a character takes up to four.
 KEY_CHARS_MAX = 255
@@ -28,6 +32,13 @@ _WHOLE_MAX = 2**63 - 1
 # The type of an event of which only the lines are applied.
 LINES_ONLY = ""
 _PRODUCT_EVENTS = frozenset({events.PRODUCT_ADDED, events.PRODUCT_EDITED})
+# What these say beside their lines is looked at one by one.
+_OTHERS = _PRODUCT_EVENTS | {
+    events.RESERVATION_EXTENDED,
+    events.LEDGER_CREATED,
+    events.LEDGER_REBASED,
+    events.LEDGER_CHECKPOINT,
+}
 _NUMBERS = ("on_hand_change", "reserved_change", "on_hand", "reserved", "version")
 
 
@@ -51,53 +62,161 @@ Stated = Reservation | Product | Ledger | Rebased | Checkpoint
 class Facts(NamedTuple):
     """What central can apply of one event.
 
-    `event` has the type LINES_ONLY where its lines are all that can be applied. `event_id`, `type` and `time_us` are
-    for the archive, None where they cannot be read. `stated` is what an event of a known type says beside its lines.
-    `doubt` says why the SKUs in `doubted` are in doubt, if they are.
+    `applies_as` is the event's type, LINES_ONLY where its lines are all that can be applied. `event_id`, `type` and
+    `time_us` are for the archive, None where they cannot be read. `stated` is what an event of a known type says
+    beside its lines. `doubt` says why the SKUs in `doubted` are in doubt, if they are. `is_count` says that it states
+    levels that somebody saw.
     """
 
-    event: Event
+    applies_as: str
+    lines: Sequence[LineChange]
     event_id: str | None
     type: str | None
     time_us: int | None
     stated: Stated | None = None
+    is_count: bool = False
     doubt: str = ""
     doubted: frozenset[str] = frozenset()
-
-    @property
-    def is_count(self) -> bool:
-        """Whether the event states levels that somebody saw."""
-        reason = self.event.data.get("reason")
-        return self.event.type == events.STOCK_ADJUSTED and isinstance(reason, str) and reason in events.COUNTED_REASONS
 
 
 class _UnstorableError(ValueError):
     """No database takes this."""
 
 
+_Level = Annotated[int, Meta(ge=-LEVEL_MAX, le=LEVEL_MAX)]
+
+
+class _Line(Struct, gc=False):
+    """A line as it has to be in any event; what a reservation's has beside that is looked at where it is one."""
+
+    sku: str
+    on_hand_change: _Level
+    reserved_change: _Level
+    on_hand: _Level
+    reserved: _Level
+    version: _Level
+    quantity: Any = None
+    confirmed: Any = 0
+    released: Any = 0
+
+
+class _Data(Struct, gc=False):
+    """What most events say: those of reservations, and adjustments."""
+
+    lines: list[_Line] | UnsetType = UNSET
+    reason: Any = None
+    reservation: Any = None
+    order: Any = ""
+    clerk: Any = ""
+    created_at: Any = None
+    expires_at: Any = None
+
+
+class _Document(Struct, gc=False):
+    """An event as `invctl.model.events` takes it: decoded and held to its types in one go, as that is most of the work."""
+
+    source: str
+    id: str
+    type: str
+    time: str
+    data: _Data
+    subject: str = ""
+    traceparent: str = ""
+    requestid: str = ""
+    requesthash: str = ""
+
+
+_decode = Decoder(_Document).decode
+_decode_freely = Decoder().decode
+
+
 def read(seq: int, body: bytes) -> Facts:
     """Read the event with this `seq`."""
     try:
-        event = events.parse(body)
-    except MalformedEventError:
+        document = _decode(body)
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return _salvage(body)
+    if not document.source.startswith(events.STORES):
         return _salvage(body)
     try:
-        _text(event.id)
-        _text(event.type)
-        for entry in event.lines:
-            _key(entry.sku)
-        return Facts(event, event.id, event.type, _instant_or_none(event.time), _stated(seq, event))
+        lines = [
+            LineChange(
+                _key(line.sku) if len(line.sku) > KEY_CHARS_MAX else line.sku,
+                line.on_hand_change,
+                line.reserved_change,
+                StockLevel(line.on_hand, line.reserved, line.version),
+            )
+            for line in document.data.lines or ()
+        ]
+        stated = _stated(seq, document, body)
+        if events.has_escapes(body):
+            _check_texts(document, stated)
     except _UnstorableError:
-        return _lines_only(event, UNSTORABLE)
+        return _lines_only(event_of(body), UNSTORABLE)
     except (KeyError, TypeError, AttributeError, ValueError, InvalidValueError):
-        return _lines_only(event, UNREADABLE)
+        return _lines_only(event_of(body), UNREADABLE)
+    type_, reason = document.type, document.data.reason
+    is_count = type_ == events.STOCK_ADJUSTED and isinstance(reason, str) and reason in events.COUNTED_REASONS
+    return Facts(type_, lines, document.id, type_, _instant_or_none(document.time), stated, is_count)
 
 
-def _stated(seq: int, event: Event) -> Stated | None:
+def event_of(body: bytes) -> Event:
+    """Return the whole event, for whoever follows more of it than is applied. Raises MalformedEventError."""
+    try:
+        return events.of_document(_decode_freely(body))
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedEventError(str(error)) from None
+
+
+def as_applied(item: Facts, body: bytes) -> Event:
+    """Return the event that was read as `item`, as far as it is applied."""
+    if item.doubt:
+        return Event("", LINES_ONLY, "", "", "", "", "", "", {}, list(item.lines))
+    return event_of(body)
+
+
+def _stated(seq: int, document: _Document, body: bytes) -> Stated | None:
     """Read what the event's type says beside its lines. Raises what a field that is missing or wrong may raise."""
+    if document.type in _OTHERS:
+        return _stated_otherwise(seq, event_of(body))
+    status = events.STATUS_AFTER.get(document.type)
+    if status is None:
+        return None
+    data = document.data
+    key, order, clerk, created_at, expires_at = (
+        *(data.reservation, data.order, data.clerk),
+        *(data.created_at, data.expires_at),
+    )
+    if not (type(key) is type(order) is type(clerk) is type(created_at) is type(expires_at) is str):
+        raise TypeError
+    if len(key) > KEY_CHARS_MAX:
+        raise _UnstorableError
+    ended_at = "" if document.type == events.RESERVATION_CREATED else document.time
+    parse_time(created_at)
+    parse_time(expires_at)
+    if ended_at:
+        parse_time(ended_at)
+    if data.lines is UNSET:
+        raise KeyError
+    lines = tuple([_held(line) for line in data.lines])
+    return Reservation(key, status, order, clerk, created_at, expires_at, ended_at, seq, lines)
+
+
+def _held(line: _Line) -> ReservationLine:
+    quantity, confirmed, released = line.quantity, line.confirmed, line.released
+    # Not isinstance: True is no number of units.
+    if type(quantity) is type(confirmed) is type(released) is int and (
+        0 <= quantity <= _WHOLE_MAX and 0 <= confirmed <= _WHOLE_MAX and 0 <= released <= _WHOLE_MAX
+    ):
+        return ReservationLine(line.sku, quantity, confirmed, released)
+    raise TypeError
+
+
+def _stated_otherwise(seq: int, event: Event) -> Stated | None:
+    """Read the same of an event of the rarer types."""
     data = event.data
-    if event.type in events.STATUS_AFTER:
-        return _checked(event, after_event(seq, event))
+    if event.type == events.RESERVATION_EXTENDED:
+        return _extended(after_event(seq, event))
     if event.type in _PRODUCT_EVENTS:
         price = data.get("price")
         return Product(_key(data["sku"]), _text(data["name"]), None if price is None else _whole(price))
@@ -105,29 +224,29 @@ def _stated(seq: int, event: Event) -> Stated | None:
         return Ledger(*(_text_or_none(data.get(name)) for name in Ledger._fields))
     if event.type == events.LEDGER_REBASED:
         return Rebased(_whole(data["epoch"]))
-    if event.type == events.LEDGER_CHECKPOINT:
-        return checkpoint.read(data)
-    return None
+    return checkpoint.read(data)
 
 
-def _checked(event: Event, reservation: Reservation) -> Reservation:
-    """Return a reservation of which every field has its type, and can be stored."""
+def _extended(reservation: Reservation) -> Reservation:
+    """Return a reservation of which every field has its type, and can be stored. Its lines are none of its event's."""
     _key(reservation.reservation)
-    _text(reservation.order)
-    _text(reservation.clerk)
     parse_time(reservation.created_at)
     parse_time(reservation.expires_at)
-    if reservation.ended_at:
-        parse_time(reservation.ended_at)
     for entry in reservation.lines:
+        _key(entry.sku)
         _whole(entry.quantity)
         _whole(entry.confirmed)
         _whole(entry.released)
-    if event.type == events.RESERVATION_EXTENDED:
-        # Its lines are none of the event's, which were looked at already.
-        for entry in reservation.lines:
-            _key(entry.sku)
     return reservation
+
+
+def _check_texts(document: _Document, stated: Stated | None) -> None:
+    """Look at every text that would be stored and was not looked at yet. Raises _UnstorableError."""
+    texts = [document.id, document.type, *(entry.sku for entry in document.data.lines or ())]
+    if isinstance(stated, Reservation):
+        texts += [stated.reservation, stated.order, stated.clerk]
+    for text in texts:
+        _text(text)
 
 
 def _lines_only(event: Event, doubt: str) -> Facts:
@@ -135,7 +254,8 @@ def _lines_only(event: Event, doubt: str) -> Facts:
     lines = [entry for entry in event.lines if _is_key(entry.sku)]
     doubted = {entry.sku for entry in lines} | _product_of(event.type, event.data)
     return Facts(
-        event._replace(type=LINES_ONLY, lines=lines),
+        LINES_ONLY,
+        lines,
         event.id if _is_storable(event.id) else None,
         event.type if _is_storable(event.type) else None,
         _instant_or_none(event.time),
@@ -164,7 +284,8 @@ def _salvage(body: bytes) -> Facts:
             doubted.add(entry["sku"])
             lines += _whole_lines(entry)
     return Facts(
-        Event("", LINES_ONLY, "", "", "", "", "", "", {}, lines),
+        LINES_ONLY,
+        lines,
         event_id if _is_storable(event_id) else None,
         event_type if _is_storable(event_type) else None,
         _instant_or_none(time),

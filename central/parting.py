@@ -41,7 +41,7 @@ def partings(
     projection = Projection()
     for row in read_archive(connection, store):
         item = facts.read(row.seq, row.body)
-        projection.apply(row.seq, item.event)
+        projection.apply(row.seq, facts.as_applied(item, row.body))
         projection.findings.clear()
         for key in _touched(item):
             if key in watched:
@@ -73,7 +73,7 @@ class _Watched:
 
 
 def _touched(item: facts.Facts) -> Iterator[Key]:
-    for sku in {entry.sku for entry in item.event.lines}:
+    for sku in {entry.sku for entry in item.lines}:
         yield "level", sku
     if isinstance(item.stated, Product):
         yield "product", item.stated.sku

@@ -10,6 +10,7 @@ from central import tables
 from central.state import Known, StoreState
 from central.statements import ByKeys, ForRows, upsert_into
 from invctl.clock import parse_time
+from invctl.model import events
 from invctl.model.projection import Product
 from invctl.model.reservation import Reservation
 from invctl.model.stock import StockLevel
@@ -68,12 +69,14 @@ def keys_of(run: Iterable[Facts]) -> Keys:
     skus: set[str] = set()
     reservations: set[str] = set()
     for facts in run:
-        skus.update(entry.sku for entry in facts.event.lines)
+        for entry in facts.lines:
+            skus.add(entry.sku)
         skus |= facts.doubted
         stated = facts.stated
         if isinstance(stated, Reservation):
             reservations.add(stated.reservation)
-            skus.update(entry.sku for entry in stated.lines)
+            if facts.applies_as == events.RESERVATION_EXTENDED:
+                skus.update(entry.sku for entry in stated.lines)
         elif isinstance(stated, Product):
             skus.add(stated.sku)
     return Keys(skus, reservations)

@@ -76,7 +76,7 @@ class StoreState:
         seen: set[str] = set()
         odd: set[str] = set()
         for facts in run:
-            for entry in facts.event.lines:
+            for entry in facts.lines:
                 if entry.sku in seen:
                     continue
                 seen.add(entry.sku)
@@ -113,13 +113,13 @@ class StoreState:
     def take(self, seq: int, facts: Facts) -> None:
         """Take in the next event."""
         counted = facts.is_count
-        for entry in facts.event.lines:
+        for entry in facts.lines:
             self._line(seq, entry, counted=counted)
         for sku in facts.doubted:
             self._mark(sku, seq, facts.doubt)
         stated = facts.stated
         if isinstance(stated, Reservation):
-            self._reservation(seq, facts.event.type, stated)
+            self._reservation(seq, facts.applies_as, stated)
         elif isinstance(stated, Product):
             self.products[stated.sku] = (stated, seq)
             if stated.sku not in self.levels:

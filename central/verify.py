@@ -156,16 +156,16 @@ class _Replay:
         if row.position <= self._position:
             self.compare("archive", f"event {row.seq}", f"a position beyond {self._position}", row.position, row.seq)
         self._position = row.position
-        self._project(row.seq, event)
+        self._project(row.seq, event, row.body)
 
-    def _project(self, seq: int, event: facts.Facts) -> None:
-        self._projection.apply(seq, event.event)
+    def _project(self, seq: int, event: facts.Facts, body: bytes) -> None:
+        self._projection.apply(seq, facts.as_applied(event, body))
         if event.doubt:
             self._find(f"event {seq} is {event.doubt}")
         for found in self._projection.findings:
             self._find(f"event {found.seq}: {found.what}")
         self._projection.findings.clear()
-        self._seqs.update((entry.sku, seq) for entry in event.event.lines)
+        self._seqs.update((entry.sku, seq) for entry in event.lines)
         self._pass_reservations(seq)
         stated = event.stated
         if isinstance(stated, Product):

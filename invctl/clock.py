@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 from invctl.errors import InvalidValueError
@@ -73,6 +74,8 @@ def format_time(instant_us: int) -> str:
     return (_EPOCH_NAIVE + timedelta(0, 0, instant_us)).isoformat("T", "microseconds") + "Z"
 
 
+# The events of one reservation state the same two moments, and each is read wherever it is needed.
+@lru_cache(maxsize=1024)
 def parse_time(text: str) -> int:
     """Read an instant in RFC 3339, with any offset. Raises InvalidValueError, also where the offset is missing."""
     try:

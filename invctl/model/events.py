@@ -64,6 +64,12 @@ LEDGER_PREFIX = _PREFIX + "ledger."
 """What a ledger says of itself. It is never appended anew."""
 
 
+STORES = "/stores/"
+_TEXTS = ("source", "id", "type", "time", "subject", "traceparent", "requestid", "requesthash")
+_OPTIONAL = frozenset({"subject", "traceparent", "requestid", "requesthash"})
+_NUMBERS = ("on_hand_change", "reserved_change", "on_hand", "reserved", "version")
+
+
 class MalformedEventError(ValueError):
     """These bytes are not an event of ours. The message says why."""
 
@@ -185,38 +191,45 @@ def parse(body: bytes) -> Event:
     """Read an event from its stored bytes. Raises MalformedEventError; takes any bytes whatever."""
     try:
         document = _DECODER.decode(body.decode())
-        if b"\\u" in body:
-            # An escape can name half a character, which neither a database nor a frame could take.
+        if has_escapes(body):
+            # One can name half a character, which neither a database nor a frame could take.
             canonical(document)
     except (RecursionError, ValueError) as error:
         raise MalformedEventError(f"not JSON in Unicode: {error}") from None
+    return of_document(document)
+
+
+def of_document(document: Any) -> Event:
+    """Read an event from its JSON as decoded. Raises MalformedEventError."""
     if not isinstance(document, dict):
         raise MalformedEventError("not a JSON object")
-    source = _text(document, "source")
-    if not source.startswith("/stores/"):
+    # Each field by its name, and its type rather than what it is an instance of: this is read more than anything.
+    get = document.get
+    source, ident, type_, time = get("source"), get("id"), get("type"), get("time")
+    subject, trace = get("subject", ""), get("traceparent", "")
+    request_id, request_hash = get("requestid", ""), get("requesthash", "")
+    if not (
+        type(source) is type(ident) is type(type_) is type(time) is str
+        and type(subject) is type(trace) is type(request_id) is type(request_hash) is str
+    ):
+        raise _no_text(document)
+    if not source.startswith(STORES):
         raise MalformedEventError("its source is no store")
-    data = document.get("data")
-    if not isinstance(data, dict):
+    data = get("data")
+    if type(data) is not dict:
         raise MalformedEventError("data is not an object")
-    return Event(
-        id=_text(document, "id"),
-        type=_text(document, "type"),
-        store=source.removeprefix("/stores/"),
-        time=_text(document, "time"),
-        subject=_text(document, "subject", ""),
-        trace=_text(document, "traceparent", ""),
-        request_id=_text(document, "requestid", ""),
-        request_hash=_text(document, "requesthash", ""),
-        data=data,
-        lines=_lines(data),
-    )
+    store = source[len(STORES) :]
+    return Event(ident, type_, store, time, subject, trace, request_id, request_hash, data, _lines(data))
 
 
-def _text(document: dict[str, Any], name: str, default: str | None = None) -> str:
-    value = document.get(name, default)
-    if not isinstance(value, str):
-        raise MalformedEventError(f"{name} is not text")
-    return value
+def has_escapes(body: bytes) -> bool:
+    """Say whether a text in it may be other than what its bytes are in UTF-8: only an escape names U+0000, say."""
+    return b"\\u" in body
+
+
+def _no_text(document: dict[str, Any]) -> MalformedEventError:
+    odd = (name for name in _TEXTS if not isinstance(document.get(name, "" if name in _OPTIONAL else None), str))
+    return MalformedEventError(f"{next(odd)} is not text")
 
 
 def _lines(data: dict[str, Any]) -> list[LineChange]:
@@ -225,18 +238,28 @@ def _lines(data: dict[str, Any]) -> list[LineChange]:
         raise MalformedEventError("lines is not an array")
     lines = []
     for entry in entries:
-        if not isinstance(entry, dict):
+        if type(entry) is not dict:
             raise MalformedEventError("a line is not an object")
-        level = StockLevel(_whole(entry, "on_hand"), _whole(entry, "reserved"), _whole(entry, "version"))
-        change = LineChange(
-            _text(entry, "sku"), _whole(entry, "on_hand_change"), _whole(entry, "reserved_change"), level
-        )
-        lines.append(change)
+        get = entry.get
+        sku, on_hand_change, reserved_change = get("sku"), get("on_hand_change"), get("reserved_change")
+        on_hand, reserved, version = get("on_hand"), get("reserved"), get("version")
+        if type(sku) is not str:
+            raise MalformedEventError("sku is not text")
+        if not (
+            type(on_hand_change) is type(reserved_change) is type(on_hand) is type(reserved) is type(version) is int
+            and -LEVEL_MAX <= on_hand_change <= LEVEL_MAX
+            and -LEVEL_MAX <= reserved_change <= LEVEL_MAX
+            and -LEVEL_MAX <= on_hand <= LEVEL_MAX
+            and -LEVEL_MAX <= reserved <= LEVEL_MAX
+            and -LEVEL_MAX <= version <= LEVEL_MAX
+        ):
+            raise _no_whole(entry)
+        lines.append(LineChange(sku, on_hand_change, reserved_change, StockLevel(on_hand, reserved, version)))
     return lines
 
 
-def _whole(entry: dict[str, Any], name: str) -> int:
-    value = entry.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not -LEVEL_MAX <= value <= LEVEL_MAX:
-        raise MalformedEventError(f"{name} of a line is not a whole number in range")
-    return value
+def _no_whole(entry: dict[str, Any]) -> MalformedEventError:
+    values = ((name, entry.get(name)) for name in _NUMBERS)
+    # True is no number of units.
+    odd = (name for name, value in values if type(value) is not int or not -LEVEL_MAX <= value <= LEVEL_MAX)
+    return MalformedEventError(f"{next(odd)} of a line is not a whole number in range")

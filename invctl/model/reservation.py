@@ -77,27 +77,22 @@ def after_event(seq: int, event: Event, before: Reservation | None = None) -> Re
         expires_at=_text(data["expires_at"]),
         ended_at=ended_at,
         seq=seq,
-        lines=tuple(
-            ReservationLine(
-                _text(entry["sku"]),
-                _whole(entry["quantity"]),
-                _whole(entry.get("confirmed", 0)),
-                _whole(entry.get("released", 0)),
-            )
-            for entry in data["holds" if event.type == RESERVATION_EXTENDED else "lines"]
-        ),
+        lines=tuple([_line(entry) for entry in data["holds" if event.type == RESERVATION_EXTENDED else "lines"]]),
     )
+
+
+def _line(entry: dict[str, Any]) -> ReservationLine:
+    sku, quantity = entry["sku"], entry["quantity"]
+    confirmed, released = entry.get("confirmed", 0), entry.get("released", 0)
+    # Not isinstance: True is no number of units.
+    if type(sku) is str and type(quantity) is type(confirmed) is type(released) is int:
+        return ReservationLine(sku, quantity, confirmed, released)
+    raise TypeError(f"{entry!r:.200} is no line of a reservation")
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.80} is not text")
-    return value
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r:.80} is not a whole number")
     return value
 
 

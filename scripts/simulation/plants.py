@@ -227,8 +227,8 @@ def _expiry_by_arrival(stack: ExitStack) -> None:
     """Let head office decide by what comes when: a confirmation in the last seconds of a hold came too late."""
     stated = central.facts._stated  # noqa: SLF001
 
-    def deciding(seq: int, event: events.Event) -> Any:
-        found = stated(seq, event)
+    def deciding(seq: int, event: Any, body: bytes) -> Any:
+        found = stated(seq, event, body)
         if isinstance(found, Reservation) and event.type == events.RESERVATION_CONFIRMED:
             is_late = event.time[:18] >= found.expires_at[:18]
             return found._replace(status="expired") if is_late else found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from invctl.runtime.process import seldom_collected
 from scripts.simulation.agenda import ViolationError
 from scripts.simulation.plants import PLANTS
 from scripts.simulation.world import Bugs, World
@@ -63,19 +63,6 @@ def run_seed(seed: int, *, stores: int = 3, plant: str = "", trace: Callable[[st
         finally:
             world.close()
         return Outcome(seed, world.events, world.met, invariant, violation)
-
-
-@contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Let the garbage collector look at what comes from now on, and seldom: it took an eighth of the time."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from invctl.runtime.process import seldom_collected
 from scripts.simulation.plants import PLANTS
-from scripts.simulation.running import run_seed, seldom_collected
+from scripts.simulation.running import run_seed
 from tests.e2e.clerk import ROOT
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ SKUS = [f"SKU-{number}" for number in range(6)]
 def replayed(history: History) -> Projection:
     projection = Projection()
     for seq, body in enumerate(history.bodies, 1):
-        projection.apply(seq, facts.read(seq, body).event)
+        projection.apply(seq, facts.as_applied(facts.read(seq, body), body))
     return projection
 
 

@@ -14,7 +14,7 @@ from central.doubt import UNREADABLE, UNSTORABLE
 from central.facts import KEY_CHARS_MAX, LINES_ONLY, Facts, Ledger, Rebased
 from invctl.model import events
 from invctl.model.projection import Product
-from invctl.model.reservation import Reservation, ReservationLine
+from invctl.model.reservation import Reservation, ReservationLine, after_event
 from invctl.model.stock import LineChange, StockLevel
 
 LINE = events.line("MOUSE-001", -1, 0, StockLevel(9, 2, 4))
@@ -46,7 +46,7 @@ def body(type_: str, data: dict[str, Any], **more: Any) -> bytes:
 def test_an_event_of_stock() -> None:
     read = facts.read(7, body(events.STOCK_ADJUSTED, {"reason": "damaged", "lines": [LINE]}))
     assert (read.event_id, read.type, read.time_us) == ("e1", events.STOCK_ADJUSTED, 1_767_225_601_000_000)
-    assert read.event.lines == [CHANGE]
+    assert list(read.lines) == [CHANGE]
     assert (read.stated, read.doubt, read.doubted, read.is_count) == (None, "", frozenset(), False)
 
 
@@ -63,7 +63,7 @@ def test_a_reservation() -> None:
         7,
         (ReservationLine("MOUSE-001", 3),),
     )
-    assert read.event.lines == [CHANGE]
+    assert list(read.lines) == [CHANGE]
 
 
 def test_a_product() -> None:
@@ -123,8 +123,8 @@ def test_what_cannot_be_taken_leaves_its_lines(type_: str, data: dict[str, Any],
     read = facts.read(7, body(type_, data))
     assert (read.doubt, read.doubted) == (doubt, frozenset({"MOUSE-001"}))
     assert read.stated is None
-    assert read.event.type == LINES_ONLY
-    assert read.event.lines == ([CHANGE] if "lines" in data else [])
+    assert read.applies_as == LINES_ONLY
+    assert list(read.lines) == ([CHANGE] if "lines" in data else [])
     assert (read.event_id, read.type) == ("e1", type_)
 
 
@@ -140,18 +140,18 @@ def test_an_envelope_that_cannot_be_stored_is_none(field: str) -> None:
     read = facts.read(1, body(events.STOCK_ADJUSTED, {"reason": "damaged", "lines": [LINE]}, **{field: "a\0b"}))
     assert read.doubt == UNSTORABLE
     assert {"id": read.event_id, "type": read.type}[field] is None
-    assert read.event.lines == [CHANGE]
+    assert list(read.lines) == [CHANGE]
 
 
 def test_of_a_malformed_event_the_sound_lines_are_taken() -> None:
     lines = [LINE, {"sku": "LAPTOP-001"}, {**LINE, "sku": "DESK-001", "version": 1.5}, {"sku": 7}, None]
     read = facts.read(1, body(events.STOCK_ADJUSTED, {"lines": lines}))
-    assert read.event.lines == [CHANGE]
+    assert list(read.lines) == [CHANGE]
     assert (read.doubt, read.doubted) == (UNREADABLE, frozenset({"MOUSE-001", "LAPTOP-001", "DESK-001"}))
     assert (read.event_id, read.type) == ("e1", events.STOCK_ADJUSTED)
     # What else such a line says does not make it less sound.
     read = facts.read(1, body(events.STOCK_ADJUSTED, {"lines": [{**LINE, "weight": 0.5}]}))
-    assert read.event.lines == [CHANGE]
+    assert list(read.lines) == [CHANGE]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_of_a_malformed_event_the_sound_lines_are_taken() -> None:
 )
 def test_what_is_nothing_is_taken_as_nothing(unread: bytes) -> None:
     read = facts.read(1, unread)
-    assert (read.doubt, read.doubted, read.event.lines) == (UNREADABLE, frozenset(), [])
+    assert (read.doubt, read.doubted, list(read.lines)) == (UNREADABLE, frozenset(), [])
     assert (read.event_id, read.type, read.time_us) == (None, None, None)
 
 
@@ -174,7 +174,7 @@ def check(read: Facts) -> None:
     """Every value that would go into a column is one that both databases take."""
     assert storable(read.event_id)
     assert storable(read.type)
-    keys = [entry.sku for entry in read.event.lines] + list(read.doubted)
+    keys = [entry.sku for entry in list(read.lines)] + list(read.doubted)
     numbers = [read.time_us or 0]
     stated = read.stated
     if isinstance(stated, Reservation):
@@ -226,6 +226,22 @@ types = st.sampled_from([*events.STATUS_AFTER, events.PRODUCT_ADDED, events.LEDG
 )
 def test_any_document_is_read_as_something_that_can_be_stored(type_: str, data: Any, more: dict[str, Any]) -> None:
     check(facts.read(1, body(type_, data, **more)))
+
+
+@pytest.mark.fault_tolerance
+@given(
+    type_=types | texts, data=datas | values, more=st.dictionaries(st.sampled_from(["id", "time", "source"]), scalars)
+)
+def test_what_is_in_no_doubt_is_read_as_the_model_reads_it(type_: str, data: Any, more: dict[str, Any]) -> None:
+    unread = body(type_, data, **more)
+    read = facts.read(7, unread)
+    if read.doubt:
+        return
+    event = facts.event_of(unread)
+    assert (read.applies_as, read.event_id, list(read.lines)) == (event.type, event.id, event.lines)
+    assert read.is_count == (event.type == events.STOCK_ADJUSTED and event.is_count)
+    if event.type in events.STATUS_AFTER:
+        assert read.stated == after_event(7, event)
 
 
 @pytest.mark.fault_tolerance
