@@ -37,30 +37,35 @@ _CURSORS = ByKeys(
     lock=True,
 )
 _BIND = ForRows(
+    ("of_store", "bound_to", "now_us"),
     lambda _: (
         update(tables.stores)
         .where(_store.store == bindparam("of_store"), _store.first_hash.is_(None))
         .values(
             first_hash=bindparam("bound_to"), first_heard_us=func.coalesce(_store.first_heard_us, bindparam("now_us"))
         )
-    )
+    ),
 )
 _NAME = ForRows(
+    ("of_store", *(f"its_{name}" for name in Ledger._fields)),
     lambda _: (
         update(tables.stores)
         .where(_store.store == bindparam("of_store"))
         .values({name: bindparam(f"its_{name}") for name in Ledger._fields})
-    )
+    ),
 )
+_MOVED = ("epoch", "applied_seq", "applied_hash", "applied_us")
 _MOVE = ForRows(
+    (*(f"now_{name}" for name in _MOVED), "of_store"),
     lambda _: (
         update(tables.cursors)
         .where(_cursor.store == bindparam("of_store"))
-        .values({name: bindparam(f"now_{name}") for name in ("epoch", "applied_seq", "applied_hash", "applied_us")})
-    )
+        .values({name: bindparam(f"now_{name}") for name in _MOVED})
+    ),
 )
 _proved: BindParameter[int] = bindparam("proved_us")
 _PROVE = ForRows(
+    ("of_store", "proved_us", "now_us"),
     lambda _: (
         update(tables.cursors)
         .where(
@@ -68,10 +73,11 @@ _PROVE = ForRows(
             _cursor.fresh_us.is_(None) | (_cursor.fresh_us < _proved) | (_cursor.fresh_us > bindparam("now_us")),
         )
         .values(fresh_us=_proved)
-    )
+    ),
 )
 
 _VOID = ForRows(
+    ("of_shard", "now_us"),
     lambda _: (
         update(tables.cursors)
         .where(
@@ -79,7 +85,7 @@ _VOID = ForRows(
             _cursor.fresh_us > bindparam("now_us"),
         )
         .values(fresh_us=null())
-    )
+    ),
 )
 
 
@@ -128,32 +134,15 @@ def move_cursors(connection: Connection, intakes: Sequence[Intake], states: Mapp
     """Set each cursor to the end of its intake."""
     _MOVE.run(
         connection,
-        [
-            {
-                "of_store": intake.store,
-                "now_epoch": states[intake.store].epoch,
-                "now_applied_seq": intake.last_seq,
-                "now_applied_hash": intake.hashes[-1],
-                "now_applied_us": now,
-            }
-            for intake in intakes
-        ],
+        [(states[intake.store].epoch, intake.last_seq, intake.hashes[-1], now, intake.store) for intake in intakes],
     )
 
 
 def bind_stores(connection: Connection, intakes: Sequence[Intake], states: Mapping[str, StoreState], now: int) -> None:
     """Bind a store to its ledger with its first event, and keep what `ledger.created` says."""
-    first = [
-        {"of_store": intake.store, "bound_to": intake.hashes[0], "now_us": now}
-        for intake in intakes
-        if intake.prev_seq == 0
-    ]
+    first = [(intake.store, intake.hashes[0], now) for intake in intakes if intake.prev_seq == 0]
     _BIND.run(connection, first)
-    named = [
-        {"of_store": store, **{f"its_{name}": value for name, value in state.ledger._asdict().items()}}
-        for store, state in states.items()
-        if state.ledger
-    ]
+    named = [(store, *state.ledger) for store, state in states.items() if state.ledger]
     _NAME.run(connection, named)
 
 
@@ -162,7 +151,7 @@ def void_future_proofs(connection: Connection, shard: int) -> None:
 
     Left alone, such a moment would come round and be taken for a proof.
     """
-    _VOID.run(connection, [{"of_shard": shard, "now_us": now_us(connection)}])
+    _VOID.run(connection, [(shard, now_us(connection))])
 
 
 def note_fresh(connection: Connection, fresh: Mapping[str, int]) -> None:
@@ -173,5 +162,5 @@ def note_fresh(connection: Connection, fresh: Mapping[str, int]) -> None:
     now = now_us(connection)
     _PROVE.run(
         connection,
-        [{"of_store": store, "proved_us": proved_us, "now_us": now} for store, proved_us in fresh.items()],
+        [(store, proved_us, now) for store, proved_us in fresh.items()],
     )

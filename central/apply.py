@@ -50,6 +50,8 @@ class Applied(NamedTuple):
     applied_us: int
     doubts: tuple[Doubt, ...]
     drifts: tuple[Drift, ...]
+    times_us: tuple[int, ...]
+    """The events' own times, by the store's clock, of those that can be read."""
     agreement: Agreement | None = None
 
 
@@ -145,6 +147,7 @@ def _apply(
             applied_us=now,
             doubts=tuple(states[intake.store].marked.values()),
             drifts=tuple(states[intake.store].drifts),
+            times_us=tuple([item.time_us for item in runs[intake.store] if item.time_us is not None]),
             agreement=agreements.get(intake.store),
         )
         for intake, first in zip(intakes, first_positions, strict=True)

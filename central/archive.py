@@ -22,13 +22,14 @@ ROWS_FETCHED_MAX = 500
 # Looking for so many names in the bytes costs less than reading the bytes.
 _NEEDLES_MAX = 20
 
-_ARCHIVE = ForRows(lambda _: insert(tables.archive))
+_ARCHIVE = ForRows(tables.archive.c.keys(), lambda _: insert(tables.archive))
 _COUNT = ForRows(
+    ("now_position", "of_shard"),
     lambda _: (
         update(tables.shards)
         .where(tables.shards.c.shard == bindparam("of_shard"))
         .values(position=bindparam("now_position"))
-    )
+    ),
 )
 
 
@@ -56,21 +57,13 @@ def archive_runs(
         for seq, (body, event_hash, item) in enumerate(bytes_of, intake.first_seq):
             position += 1
             rows.append(
-                {
-                    "store": intake.store,
-                    "seq": seq,
-                    "event_id": item.event_id,
-                    "type": item.type,
-                    "time_us": item.time_us,
-                    "hash": event_hash,
-                    "shard": shard,
-                    "position": position,
-                    "applied_us": now,
-                    "body": body,
-                }
+                (
+                    *(intake.store, seq, item.event_id, item.type, item.time_us),
+                    *(event_hash, shard, position, now, body),
+                )
             )
     _ARCHIVE.run(connection, rows)
-    _COUNT.run(connection, [{"of_shard": shard, "now_position": position}])
+    _COUNT.run(connection, [(position, shard)])
     return first_positions
 
 

@@ -39,6 +39,7 @@ _SOURCE = tables.stores.join(tables.cursors, _old.store == _store.store).outerjo
 _OF_SHARD = Query(select(*_READ).select_from(_SOURCE).where(_store.shard == bindparam("of_shard")))
 _OF_STORES = ByKeys(_SOURCE, keys=(_store.store,), columns=_READ)
 _HEAR = ForRows(
+    ("of_store", "new_boot", "new_heard_us", "new_head_seq", "new_head_hash", "new_lacks_seq"),
     lambda _: (
         update(tables.cursors)
         .where(_old.store == bindparam("of_store"))
@@ -50,14 +51,15 @@ _HEAR = ForRows(
             # What a central that began just now does not know yet is left as it was known.
             lacks_seq=func.coalesce(bindparam("new_lacks_seq", type_=BigInteger), _old.lacks_seq),
         )
-    )
+    ),
 )
 _REFUSE = ForRows(
+    ("of_store", "new_other_ledger_us"),
     lambda _: (
         update(tables.cursors)
         .where(_old.store == bindparam("of_store"))
         .values(other_ledger_us=bindparam("new_other_ledger_us"))
-    )
+    ),
 )
 
 
@@ -84,17 +86,7 @@ def note_heard(connection: Connection, heard: Sequence[Heard]) -> None:
     """
     _HEAR.run(
         connection,
-        [
-            {
-                "of_store": item.store,
-                "new_boot": item.boot,
-                "new_heard_us": item.at_us,
-                "new_head_seq": item.head_seq,
-                "new_head_hash": item.head_hash,
-                "new_lacks_seq": item.lacks_seq,
-            }
-            for item in heard
-        ],
+        [(item.store, item.boot, item.at_us, item.head_seq, item.head_hash, item.lacks_seq) for item in heard],
     )
 
 
@@ -102,7 +94,7 @@ def note_other_ledgers(connection: Connection, refused: Mapping[str, int]) -> No
     """Keep when another ledger was last refused under each of these stores' ids."""
     _REFUSE.run(
         connection,
-        [{"of_store": store, "new_other_ledger_us": instant_us} for store, instant_us in refused.items()],
+        list(refused.items()),
     )
 
 

@@ -113,7 +113,7 @@ class _Data(Struct, gc=False):
 
 
 class _Document(Struct, gc=False):
-    """An event as `invctl.model.events` takes it: decoded and held to its types in one go, as that is most of the work."""
+    """An event as `invctl.model.events` takes it. To decode it and hold it to its types is most of the work."""
 
     source: str
     id: str

@@ -28,12 +28,14 @@ _LOCK = Query(
     # FOR NO KEY UPDATE: stops whoever would change the row, but not a new store that refers to it.
     .with_for_update(key_share=True)
 )
+_MINTED = ("fence", "holder", "fenced_us")
 _MINT = ForRows(
+    (*(f"new_{name}" for name in _MINTED), "of_shard"),
     lambda _: (
         update(tables.shards)
         .where(tables.shards.c.shard == bindparam("of_shard"))
-        .values({name: bindparam(f"new_{name}") for name in ("fence", "holder", "fenced_us")})
-    )
+        .values({name: bindparam(f"new_{name}") for name in _MINTED})
+    ),
 )
 
 
@@ -54,8 +56,7 @@ def mint(connection: Connection, shard: int, holder: str, chance: Bits, *, wait_
     if wait_s is not None and connection.dialect.name == "postgresql":
         connection.execute(text(f"SET LOCAL lock_timeout = {round(wait_s * 1000)}"))
     fence = f"{chance.getrandbits(FENCE_BITS):032x}"
-    minted = {"of_shard": shard, "new_fence": fence, "new_holder": holder, "new_fenced_us": now_us(connection)}
-    if not _MINT.run(connection, [minted]):
+    if not _MINT.run(connection, [(fence, holder, now_us(connection), shard)]):
         raise NotFoundError(f"there is no shard {shard}", hint="run: invcentral init", shard=shard)
     refuse_newer(connection)
     return fence

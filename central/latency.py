@@ -7,14 +7,10 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from invctl.clock import parse_time
-from invctl.errors import InvalidValueError
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 SAMPLES_MAX = 2048
-_TIME_KEY = b'"time":"'
 
 
 class Meter(Protocol):
@@ -24,8 +20,8 @@ class Meter(Protocol):
         """Count a transaction."""
         ...
 
-    def arrived(self, seconds: Iterable[float]) -> None:
-        """Count events, by how long each took."""
+    def arrived(self, seconds: Sequence[float]) -> None:
+        """Count events, by how long each took. One thread at a time."""
         ...
 
 
@@ -41,16 +37,15 @@ class Latencies:
         self._samples_ms: deque[float] = deque(maxlen=SAMPLES_MAX)
         self._lock = threading.Lock()
 
-    def note(self, bodies: Sequence[bytes], committed_us: int) -> None:
-        """Take in events that were committed at this moment. One whose time cannot be read is left out.
+    def note(self, times_us: Sequence[int], committed_us: int) -> None:
+        """Take in events by their own times, which were committed at this moment.
 
         Their time is the store's clock, so what the two clocks differ by is in the result.
         """
-        times_us = [time_us for body in bodies[-SAMPLES_MAX:] if (time_us := _time_us(body)) is not None]
         with self._lock:
-            self._samples_ms.extend((committed_us - time_us) / 1000 for time_us in times_us)
-        if self._meter:
-            self._meter.arrived((committed_us - time_us) / 1_000_000 for time_us in times_us)
+            self._samples_ms.extend([(committed_us - time_us) / 1000 for time_us in times_us[-SAMPLES_MAX:]])
+            if self._meter:
+                self._meter.arrived([(committed_us - time_us) / 1_000_000 for time_us in times_us])
 
     def committed(self, seconds: float) -> None:
         """Take in how long a transaction took."""
@@ -68,17 +63,3 @@ class Latencies:
 
 def _nearest_rank(ordered: Sequence[float], share: float) -> float:
     return ordered[math.ceil(share * len(ordered)) - 1]
-
-
-def _time_us(body: bytes) -> int | None:
-    """Return an event's time without parsing the rest.
-
-    In canonical bytes the keys are sorted, and no text holds a bare quotation mark: what comes last is the key itself.
-    """
-    _, key, rest = body.rpartition(_TIME_KEY)
-    if not key:
-        return None
-    try:
-        return parse_time(rest.partition(b'"')[0].decode())
-    except (InvalidValueError, UnicodeDecodeError):
-        return None

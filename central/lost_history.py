@@ -47,9 +47,9 @@ def _readmit(dialect: str) -> Insert:
     return statement.on_conflict_do_update(index_elements=["store"], set_={"readmitted": statement.excluded.readmitted})
 
 
-_ASK = ForRows(_ask)
-_NOTE_COPIES = ForRows(_note_copies)
-_READMIT = ForRows(_readmit)
+_ASK = ForRows(("store", "boot", "held_seq", "since_us", "heard_us"), _ask)
+_NOTE_COPIES = ForRows(("store", "copies_us"), _note_copies)
+_READMIT = ForRows(("store", "readmitted"), _readmit)
 _ASKERS = Query(
     select(_asking.boot, _asking.held_seq, _asking.since_us, _asking.heard_us)
     .where(_asking.store == bindparam("of_store"))
@@ -79,28 +79,22 @@ def note_asking(connection: Connection, heard: Sequence[Heard]) -> None:
     """Keep which daemons ask to rejoin. Of each store at most ASKING_MAX, the last that were heard."""
     known = known_stores(connection, [each.store for each in heard])
     rows = [
-        {
-            "store": each.store,
-            "boot": each.boot,
-            "held_seq": each.held_seq,
-            "since_us": each.at_us,
-            "heard_us": each.at_us,
-        }
+        (each.store, each.boot, each.held_seq, each.at_us, each.at_us)
         for each in heard
         if each.held_seq is not None and each.store in known
     ]
     if not rows:
         return
     _ASK.run(connection, rows)
-    for store in {row["store"] for row in rows}:
-        kept = [asker.boot for asker in asking(connection, str(store))][:ASKING_MAX]
+    for store in {row[0] for row in rows}:
+        kept = [asker.boot for asker in asking(connection, store)][:ASKING_MAX]
         connection.execute(delete(tables.asking).where(_asking.store == store, _asking.boot.not_in(kept)))
 
 
 def note_copies(connection: Connection, stores: Collection[str]) -> None:
     """Keep that two daemons of each of these stores were seen to live at once."""
     known = known_stores(connection, stores)
-    _NOTE_COPIES.run(connection, [{"store": store, "copies_us": now_us(connection)} for store in sorted(known)])
+    _NOTE_COPIES.run(connection, [(store, now_us(connection)) for store in sorted(known)])
 
 
 def settle(connection: Connection, stores: Collection[str]) -> None:
@@ -133,7 +127,7 @@ def readmit(connection: Connection, store: str, boot: str = "") -> Asker:
         raise NotFoundError(f"no daemon {boot} of {store} asks to rejoin", hint=f"{names} does", store=store)
     if len(found) > 1:
         raise InvalidValueError(f"{len(found)} daemons of {store} ask to rejoin", hint=f"--boot, one of {names}")
-    _READMIT.run(connection, [{"store": store, "readmitted": found[0].boot}])
+    _READMIT.run(connection, [(store, found[0].boot)])
     return found[0]
 
 

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from central.tables import ADMITTED
-from invctl.runtime.watch import SECONDS, gauges
+from invctl.runtime.watch import SECONDS, Tally, gauges
 
 if TYPE_CHECKING:
     from collections import Counter as Counts
@@ -82,11 +82,10 @@ class OfficeCollector(Collector):
             buckets=SECONDS,
             registry=None,
         )
-        self._arriving = Histogram(
+        self._arriving = Tally(
             "invcentral_event_latency_seconds",
             "From an event's time in its store to its commit here, by two clocks.",
-            buckets=LATENCY_SECONDS,
-            registry=None,
+            LATENCY_SECONDS,
         )
         self._leases = Counter(
             "invcentral_lease_calls", "Calls for leases, by how they ended.", ["call", "outcome"], registry=None
@@ -100,7 +99,7 @@ class OfficeCollector(Collector):
 
     def register(self, registry: CollectorRegistry) -> None:
         """Be shown in a registry."""
-        for each in (self, self._applying, self._arriving, self._leases, self._lost):
+        for each in (self, self._applying, self._leases, self._lost):
             registry.register(each)
 
     def asked(self, call: str, outcome: str) -> None:
@@ -119,10 +118,10 @@ class OfficeCollector(Collector):
         """Count a transaction."""
         self._applying.observe(seconds)
 
-    def arrived(self, seconds: Iterable[float]) -> None:
+    def arrived(self, seconds: Sequence[float]) -> None:
         """Count events by how long each took. One from a clock that is ahead took no time."""
         for each in seconds:
-            self._arriving.observe(max(each, 0.0))
+            self._arriving.count(max(each, 0.0))
 
     def note_work(self, counts: Counts[str]) -> None:
         """Take what was done so far."""
@@ -137,6 +136,7 @@ class OfficeCollector(Collector):
         """See Collector."""
         if self._counts is not None:
             yield from _of_work(self._counts)
+        yield self._arriving.family()
         held = set(self._sight.held())
         yield from _of_sight(self._sight, held)
         named = ((str(shard), float(each)) for shard, each in sorted(self._positions.items()) if shard in held)

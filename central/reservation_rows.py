@@ -65,4 +65,4 @@ def comparable(reservation: Reservation) -> dict[str, Any]:
     """Return what the row and the lines of a reservation must say, as `ReservationRows.at` gives them."""
     columns = reservation_columns(reservation)
     lines = [dict(zip(LINE, entry, strict=True)) for entry in reservation.lines]
-    return {**{name: columns[name] for name in COLUMNS}, "lines": lines}
+    return {**{name: getattr(columns, name) for name in COLUMNS}, "lines": lines}

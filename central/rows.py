@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert
 
@@ -18,7 +18,7 @@ from invctl.model.stock import StockLevel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
     from central.facts import Facts
 
@@ -39,22 +39,30 @@ _KNOWN = ByKeys(
     columns=(_held.store, _held.reservation, _held.status, _held.clerk),
 )
 
-_SET_PRODUCTS = ForRows(lambda dialect: upsert_into(dialect, tables.products))
-SET_LEVELS = ForRows(lambda dialect: upsert_into(dialect, tables.levels))
-_SET_RESERVATIONS = ForRows(lambda dialect: upsert_into(dialect, tables.reservations))
-_SET_LINES = ForRows(lambda dialect: upsert_into(dialect, tables.reservation_lines))
+
+def _setting(table: Table) -> ForRows:
+    """Return what writes whole rows of a table, with the columns in their order, over what is there."""
+    return ForRows(table.c.keys(), lambda dialect: upsert_into(dialect, table))
+
+
+_SET_PRODUCTS = _setting(tables.products)
+SET_LEVELS = _setting(tables.levels)
+_SET_RESERVATIONS = _setting(tables.reservations)
+_SET_LINES = _setting(tables.reservation_lines)
 # An event states the whole reservation, so one with fewer lines than before leaves none over.
 _DROP_SURPLUS = ForRows(
+    ("store", "reservation", "size"),
     lambda _: delete(tables.reservation_lines).where(
         _entry.store == bindparam("store"),
         _entry.reservation == bindparam("reservation"),
         _entry.line >= bindparam("size"),
-    )
+    ),
 )
 CLEAR_SUSPECTS = ForRows(
-    lambda _: delete(tables.suspects).where(_suspect.store == bindparam("store"), _suspect.sku == bindparam("sku"))
+    ("store", "sku"),
+    lambda _: delete(tables.suspects).where(_suspect.store == bindparam("store"), _suspect.sku == bindparam("sku")),
 )
-_MARK = ForRows(lambda _: insert(tables.suspects))
+_MARK = ForRows(tables.suspects.c.keys(), lambda _: insert(tables.suspects))
 
 
 class Keys(NamedTuple):
@@ -99,7 +107,7 @@ def save(connection: Connection, states: Mapping[str, StoreState], now: int) -> 
     _SET_PRODUCTS.run(
         connection,
         [
-            {"store": store, "sku": sku, "name": product.name, "price": product.price, "seq": seq}
+            (store, sku, product.name, product.price, seq)
             for store, state in states.items()
             for sku, (product, seq) in state.products.items()
         ],
@@ -107,14 +115,7 @@ def save(connection: Connection, states: Mapping[str, StoreState], now: int) -> 
     SET_LEVELS.run(
         connection,
         [
-            {
-                "store": store,
-                "sku": sku,
-                "on_hand": state.levels[sku].on_hand,
-                "reserved": state.levels[sku].reserved,
-                "version": state.levels[sku].version,
-                "seq": seq,
-            }
+            (store, sku, *state.levels[sku], seq)
             for store, state in states.items()
             for sku, seq in state.level_seqs.items()
         ],
@@ -123,17 +124,23 @@ def save(connection: Connection, states: Mapping[str, StoreState], now: int) -> 
     _save_suspects(connection, states, now)
 
 
-def reservation_columns(item: Reservation) -> dict[str, Any]:
-    """Return what a reservation's row holds beside its key."""
-    return {
-        "status": item.status,
-        "order_id": item.order,
-        "clerk": item.clerk,
-        "created_us": parse_time(item.created_at),
-        "expires_us": parse_time(item.expires_at),
-        "ended_us": parse_time(item.ended_at) if item.ended_at else None,
-        "seq": item.seq,
-    }
+class ReservationColumns(NamedTuple):
+    """What a reservation's row holds beside its key, in the table's order."""
+
+    status: str
+    order_id: str
+    clerk: str
+    created_us: int
+    expires_us: int
+    ended_us: int | None
+    seq: int
+
+
+def reservation_columns(item: Reservation) -> ReservationColumns:
+    """Return what a reservation's row is to hold."""
+    created_us, expires_us = parse_time(item.created_at), parse_time(item.expires_at)
+    ended_us = parse_time(item.ended_at) if item.ended_at else None
+    return ReservationColumns(item.status, item.order, item.clerk, created_us, expires_us, ended_us, item.seq)
 
 
 def _save_reservations(connection: Connection, states: Mapping[str, StoreState]) -> None:
@@ -142,30 +149,19 @@ def _save_reservations(connection: Connection, states: Mapping[str, StoreState])
     sizes = []
     for store, state in states.items():
         for key, item in state.reservations.items():
-            identity = {"store": store, "reservation": key}
-            rows.append({**identity, **reservation_columns(item)})
-            lines += [
-                {
-                    **identity,
-                    "line": line,
-                    "sku": entry.sku,
-                    "quantity": entry.quantity,
-                    "confirmed": entry.confirmed,
-                    "released": entry.released,
-                }
-                for line, entry in enumerate(item.lines)
-            ]
-            sizes.append({**identity, "size": len(item.lines)})
+            rows.append((store, key, *reservation_columns(item)))
+            lines += [(store, key, line, *entry) for line, entry in enumerate(item.lines)]
+            sizes.append((store, key, len(item.lines)))
     _SET_RESERVATIONS.run(connection, rows)
     _SET_LINES.run(connection, lines)
     _DROP_SURPLUS.run(connection, sizes)
 
 
 def _save_suspects(connection: Connection, states: Mapping[str, StoreState], now: int) -> None:
-    cleared = [{"store": store, "sku": sku} for store, state in states.items() for sku in state.cleared]
+    cleared = [(store, sku) for store, state in states.items() for sku in state.cleared]
     CLEAR_SUSPECTS.run(connection, cleared)
     marked = [
-        {"store": store, "since_us": now, **item._asdict()}
+        (store, item.sku, item.reason, item.seq, now)
         for store, state in states.items()
         for item in state.marked.values()
     ]

@@ -232,7 +232,7 @@ class ShardServer:
         committed_us = self._time.now_us()
         for intake, done in zip(intakes, applied, strict=True):
             self._receiver.committed(intake, epoch=done.epoch, suspects=done.suspects)
-            self._latencies.note(intake.bodies, committed_us)
+            self._latencies.note(done.times_us, committed_us)
             self._log.commit(intake, done)
             if done.rejoined:
                 # What it asked for before that is done with, also where it was not noted yet.

@@ -151,7 +151,7 @@ class StoreState:
         if reason:
             for entry in after.lines:
                 self._mark(entry.sku, seq, reason)
-        if before:
+        if before and before.clerk != after.clerk:
             after = after._replace(clerk=before.clerk)
         self.known[after.reservation] = Known(after.pending, after.clerk)
         self.reservations[after.reservation] = after

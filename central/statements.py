@@ -28,32 +28,46 @@ class _Compiled(NamedTuple):
     text: str
     # The values that the statement itself names, by the names that they were given.
     fixed: dict[str, Any]
-    # Turns values by name into the driver's parameters; None where it takes names.
-    in_order: Callable[[dict[str, Any]], tuple[Any, ...]] | None
+    # The names of the driver's parameters by their places; None where it takes names.
+    order: list[str] | None
 
     def parameters(self, values: dict[str, Any]) -> driver.Parameters:
         """Return the driver's parameters for these values."""
-        named = {**self.fixed, **values} if self.fixed else values
-        return named if self.in_order is None else self.in_order(named)
+        named = {**self.fixed, **values}
+        return named if self.order is None else tuple([named[name] for name in self.order])
 
 
 class ForRows:
     """A statement that is run once for each of many rows."""
 
-    def __init__(self, build: Callable[[str], ClauseElement]) -> None:
-        """`build` takes the name of a dialect and returns the statement. What a row gives is a named parameter."""
-        self._build = build
-        self._compiled: dict[str, _Compiled] = {}
+    def __init__(self, names: Sequence[str], build: Callable[[str], ClauseElement]) -> None:
+        """Take the names of a row's values, and what makes the statement, with parameters of these names.
 
-    def run(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
-        """Run it, and return how many rows of a table it changed. All `rows` have the same names."""
+        `build` is given the name of a dialect.
+        """
+        self._names = list(names)
+        self._build = build
+        self._compiled: dict[str, tuple[str, Callable[[Any], Any] | None]] = {}
+
+    def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
+        """Run it for these rows, each with a value for each name; return how many rows of a table it changed."""
         if not rows:
             return 0
         name = connection.dialect.name
-        compiled = self._compiled.get(name)
-        if compiled is None:
-            compiled = self._compiled[name] = _compile(self._build(name), connection, list(rows[0]))
-        return driver.run_many(connection, compiled.text, [compiled.parameters(row) for row in rows])
+        found = self._compiled.get(name)
+        if found is None:
+            compiled = _compile(self._build(name), connection, self._names)
+            found = self._compiled[name] = compiled.text, self._arranged(compiled)
+        text, arranged = found
+        return driver.run_many(connection, text, rows if arranged is None else [arranged(row) for row in rows])
+
+    def _arranged(self, compiled: _Compiled) -> Callable[[Any], Any] | None:
+        """Return what makes the driver's parameters of a row, None where they are the row as it is."""
+        if compiled.order == self._names:
+            return None
+        if compiled.order is not None and not compiled.fixed and len(compiled.order) > 1:
+            return itemgetter(*map(self._names.index, compiled.order))
+        return lambda row: compiled.parameters(dict(zip(self._names, row, strict=True)))
 
 
 class Query:
@@ -142,13 +156,7 @@ def _compile(statement: ClauseElement, connection: Connection, names: list[str])
     compiled = statement.compile(dialect=connection.dialect, column_keys=names or None)
     assert isinstance(compiled, SQLCompiler)
     fixed = {name: value for name, value in compiled.params.items() if value is not None and name not in names}
-    return _Compiled(str(compiled), fixed, _in_order(compiled.positiontup))
-
-
-def _in_order(names: list[str] | None) -> Callable[[dict[str, Any]], tuple[Any, ...]] | None:
-    if names is None or len(names) > 1:
-        return None if names is None else itemgetter(*names)
-    return lambda values: tuple(values[name] for name in names)
+    return _Compiled(str(compiled), fixed, compiled.positiontup)
 
 
 def _key_table(dialect: str, size: int) -> tuple[FromClause, list[ColumnElement[Any]]]:

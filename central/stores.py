@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import bindparam, case, delete, func, select, update
 
@@ -45,22 +45,27 @@ def _register(dialect: str) -> Insert:
     )
 
 
-_REGISTER = ForRows(_register)
+_IDENTITY = ("store", "slot", "shard")
+_REGISTER = ForRows((*_IDENTITY, "status", "admitted_us", "first_heard_us", "first_hash"), _register)
 # Rows that an apply may hold are left alone where they are there already.
 _ONE = Query(
     select(_store.status, _store.first_heard_us, _store.first_hash)
     .where(_store.store == bindparam("of_store"))
     .with_for_update(key_share=True)
 )
-_INSERT = ForRows(lambda dialect: insert_if_new(dialect, tables.stores))
+_INSERT = ForRows((*_IDENTITY, "status"), lambda dialect: insert_if_new(dialect, tables.stores))
 _ADMIT = ForRows(
+    ("now_us", "of_store"),
     lambda _: (
         update(tables.stores)
         .where(_store.store == bindparam("of_store"))
         .values(status=ADMITTED, admitted_us=bindparam("now_us"))
-    )
+    ),
 )
-_BEGIN = ForRows(lambda dialect: insert_if_new(dialect, tables.cursors))
+_BEGIN = ForRows(
+    ("store", "epoch", "applied_seq", "applied_hash", "head_seq", "boot"),
+    lambda dialect: insert_if_new(dialect, tables.cursors),
+)
 _KNOWN = ByKeys(tables.stores, keys=(_store.store,), columns=(_store.store,))
 _WAITING = Query(select(func.count()).where(_store.status == PENDING))
 
@@ -86,13 +91,13 @@ def register_newcomers(connection: Connection, heard: list[Heard], *, admit_any:
         return []
     now, shards = now_us(connection), shard_count(connection)
     rows = [
-        {
-            **_identity(item.store, shards),
-            "status": ADMITTED if admit_any else PENDING,
-            "admitted_us": now if admit_any else None,
-            "first_heard_us": item.at_us,
-            "first_hash": None if item.first_hash == GENESIS else item.first_hash,
-        }
+        (
+            *_identity(item.store, shards),
+            ADMITTED if admit_any else PENDING,
+            now if admit_any else None,
+            item.at_us,
+            None if item.first_hash == GENESIS else item.first_hash,
+        )
         for item in kept
     ]
     _REGISTER.run(connection, rows)
@@ -116,13 +121,13 @@ def admit(connection: Connection, store: str, *, unheard: bool = True) -> Admiss
             store=store,
         )
     if found is None:
-        _INSERT.run(connection, [{**row, "status": PENDING}])
+        _INSERT.run(connection, [(*row, PENDING)])
         _begin_cursors(connection, [store])
         found = _ONE.first(connection, of_store=store)
         assert found is not None
     status, first_heard_us, first_hash = found
     if status == PENDING:
-        _ADMIT.run(connection, [{"of_store": store, "now_us": now_us(connection)}])
+        _ADMIT.run(connection, [(now_us(connection), store)])
     return Admission(store, status == ADMITTED, first_heard_us is not None, first_hash)
 
 
@@ -164,16 +169,13 @@ def _with_room(connection: Connection, heard: list[Heard]) -> list[Heard]:
     return [item for item in heard if item.store not in left_out]
 
 
-def _identity(store: str, shards: int) -> dict[str, Any]:
+def _identity(store: str, shards: int) -> tuple[str, int, int]:
     slot = slot_of(store)
-    return {"store": store, "slot": slot, "shard": shard_of(slot, shards)}
+    return store, slot, shard_of(slot, shards)
 
 
 def _begin_cursors(connection: Connection, stores: list[str]) -> None:
     _BEGIN.run(
         connection,
-        [
-            {"store": store, "epoch": 1, "applied_seq": 0, "applied_hash": GENESIS, "head_seq": 0, "boot": ""}
-            for store in stores
-        ],
+        [(store, 1, 0, GENESIS, 0, "") for store in stores],
     )

@@ -147,12 +147,12 @@ def clear(engine: Engine, store: str, skus: Sequence[str], *, rebuild: bool = Fa
         SET_LEVELS.run(
             connection,
             [
-                {"store": store, "sku": each.sku, **each.level._asdict(), "seq": _seq(archived, each.sku, applied_seq)}
+                (store, each.sku, *each.level, _seq(archived, each.sku, applied_seq))
                 for each in done
                 if each.rebuilt is not None
             ],
         )
-        CLEAR_SUSPECTS.run(connection, [{"store": store, "sku": each.sku} for each in done])
+        CLEAR_SUSPECTS.run(connection, [(store, each.sku) for each in done])
         connection.commit()
     return done
 

@@ -75,7 +75,7 @@ def format_time(instant_us: int) -> str:
 
 
 # The events of one reservation state the same two moments, and each is read wherever it is needed.
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)
 def parse_time(text: str) -> int:
     """Read an instant in RFC 3339, with any offset. Raises InvalidValueError, also where the offset is missing."""
     try:

@@ -81,6 +81,37 @@ class BreakerCollector(Collector):
         yield from (state, failures, opened, refused)
 
 
+class Tally:
+    """A histogram of plain numbers, as each message and each event counts: the library's take a lock for each.
+
+    One thread counts at a time; any may look.
+    """
+
+    def __init__(self, name: str, text: str, bounds: Sequence[float]) -> None:
+        """Begin with nothing. `bounds` are the upper ends of the buckets, which another without an end follows."""
+        self._name = name
+        self._text = text
+        self._bounds = bounds
+        self._buckets = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    @property
+    def total(self) -> int:
+        """How many were counted."""
+        return sum(self._buckets)
+
+    def count(self, value: float) -> None:
+        """Count a value."""
+        self._sum += value
+        self._buckets[bisect_left(self._bounds, value)] += 1
+
+    def family(self) -> HistogramMetricFamily:
+        """Return what is shown of it."""
+        counts = accumulate(self._buckets)
+        buckets = list(zip([*map(str, self._bounds), "+Inf"], counts, strict=True))
+        return HistogramMetricFamily(self._name, self._text, buckets=buckets, sum_value=self._sum)
+
+
 class BusMeter(Collector):
     """Counts what a bus carries, on one thread. It is a `Meter` of `invctl.bus.middleware.measure`.
 
@@ -92,8 +123,7 @@ class BusMeter(Collector):
     def __init__(self) -> None:
         """Begin with nothing."""
         self._published_bytes = 0
-        self._seconds = 0.0
-        self._buckets = [0] * (len(SECONDS) + 1)
+        self._publishing = Tally("invctl_bus_publish_seconds", "How long the broker took to take a message.", SECONDS)
         self._failures = dict.fromkeys(self.CAUSES, 0)
         self._received = self._received_bytes = 0
         self._subscribed = self._lost = 0
@@ -101,8 +131,7 @@ class BusMeter(Collector):
     def published(self, size: int, seconds: float) -> None:
         """Count a publish that the broker took."""
         self._published_bytes += size
-        self._seconds += seconds
-        self._buckets[bisect_left(SECONDS, seconds)] += 1
+        self._publishing.count(seconds)
 
     def publish_failed(self, cause: str) -> None:
         """Count a publish that failed. A cause that is not among the known ones is `other`."""
@@ -123,15 +152,9 @@ class BusMeter(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
-        counts = list(accumulate(self._buckets))
-        yield _counter("published_messages", "Messages that the broker took.", counts[-1])
+        yield _counter("published_messages", "Messages that the broker took.", self._publishing.total)
         yield _counter("published_bytes", "Their bytes.", self._published_bytes)
-        yield HistogramMetricFamily(
-            "invctl_bus_publish_seconds",
-            "How long the broker took to take a message.",
-            buckets=list(zip([*map(str, SECONDS), "+Inf"], counts, strict=True)),
-            sum_value=self._seconds,
-        )
+        yield self._publishing.family()
         failures = CounterMetricFamily(
             "invctl_bus_publish_failures", "Publishes that failed, by cause.", labels=["cause"]
         )
