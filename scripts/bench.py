@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Exit, Option
 
@@ -13,7 +13,7 @@ from invctl.console.command import output
 from invctl.console.options import Parsed
 from invctl.console.output import Column
 from invctl.errors import InvalidValueError
-from scripts.benchmarks import counter, office, road
+from scripts.benchmarks import counter, office, report, road, year
 from scripts.benchmarks.figure import Lab
 from scripts.chain.broker import start_broker
 from scripts.chain.command import run_script
@@ -23,7 +23,7 @@ from scripts.chain.workspace import Workspace
 if TYPE_CHECKING:
     from scripts.benchmarks.figure import Figure
 
-BENCHMARKS = {each.name: each for each in (*counter.BENCHMARKS, *road.BENCHMARKS, *office.BENCHMARKS)}
+BENCHMARKS = {each.name: each for each in (*counter.BENCHMARKS, *road.BENCHMARKS, *office.BENCHMARKS, *year.BENCHMARKS)}
 SHORT_OF_IT = 1
 
 
@@ -47,6 +47,9 @@ def parse_scale(text: str) -> float:
 
 def bench(
     ctx: Context,
+    write: Annotated[
+        bool, Option("--write", help="Put the table and the pictures into docs/performance.md; with --scale 1 alone.")
+    ] = False,
     only: Annotated[
         list[str] | None,
         Option("--only", click_type=Parsed("NAME", parse_name), help="Measure this alone; may be repeated."),
@@ -70,6 +73,8 @@ def bench(
         scripts/bench --only reserve --only drain -o json
     """
     out = output(ctx)
+    if write and scale != 1:
+        raise InvalidValueError("figures of a part of the work are none", hint="leave --scale out")
     clear_and_tell(out)
     chosen = [BENCHMARKS[name] for name in dict.fromkeys(only or BENCHMARKS)]
     figures: list[Figure] = []
@@ -88,19 +93,20 @@ def bench(
             figures += benchmark.run(lab)
             bar.update(number)
     if out.fmt == "table":
-        out.rows(_COLUMNS, [figure.as_dict() for figure in figures])
+        rows = [
+            {**figure.as_dict(), "goal": report.goal_of(figure.goal.ratio, figure.goal.ours, figure.better)}
+            for figure in figures
+        ]
+        out.rows(_COLUMNS, rows)
         for figure in figures:
             if figure.beside:
                 out.talk(f"{figure.name}: " + ", ".join(f"{name} {value}" for name, value in figure.beside.items()))
     else:
         out.result({"results": [figure.as_dict() for figure in figures]}, message="", ident="")
+    if write:
+        out.talk("written: " + ", ".join(str(path.relative_to(report.DOCS.parent)) for path in report.write(figures)))
     if scale == 1 and not all(figure.reached for figure in figures):
         raise Exit(SHORT_OF_IT)
-
-
-def _goal(goal: dict[str, Any]) -> str:
-    ratio, ours = goal["ratio"], goal["ours"]
-    return " and ".join(f"{name} {value:g}" for name, value in (("ratio", ratio), ("ours", ours)) if value is not None)
 
 
 _COLUMNS = [
@@ -109,8 +115,7 @@ _COLUMNS = [
     Column("reference", show=lambda value: f"{value:,.5g}"),
     Column("unit"),
     Column("ratio", show=lambda value: "-" if value is None else f"{value:.2f}"),
-    Column("better"),
-    Column("goal", title="To reach", show=_goal),
+    Column("goal", title="To reach"),
     Column("reached", show=lambda value: "yes" if value else "no"),
 ]
 

@@ -86,7 +86,7 @@ def reserve(lab: Lab) -> list[Figure]:
         with closing(BareLedger(home)) as ledger:
             return rate(lambda: ledger.reserve(ledgers.sku_of(0)))
 
-    rounds = take_turns(5, ours, bare, lab.step, "reserve")
+    rounds = take_turns(lab.rounds(5), ours, bare, lab.step, "reserve")
     return [figure_of("reserve", rounds, unit="reservations/s", better="higher", goal=Goal(0.6, 4000))]
 
 
@@ -125,7 +125,7 @@ def reserve_contended(lab: Lab) -> list[Figure]:
         beside.append(together("ours"))
         return float(beside[-1]["rate"])
 
-    rounds = take_turns(3, ours, lambda: float(together("bare")["rate"]), lab.step, "reserve_contended")
+    rounds = take_turns(lab.rounds(3), ours, lambda: float(together("bare")["rate"]), lab.step, "reserve_contended")
     worst = {
         "p99_ms": median(each["p99_ms"] for each in beside),
         "longest_ms": max(each["longest_ms"] for each in beside),
@@ -160,7 +160,7 @@ def history(lab: Lab) -> list[Figure]:
 
         return once
 
-    rounds = take_turns(5, asked(grown), asked(new), lab.step, "history")
+    rounds = take_turns(lab.rounds(5), asked(grown), asked(new), lab.step, "history")
     return [figure_of("history", rounds, unit="ms", better="lower", goal=Goal(ratio=1.2))]
 
 

@@ -84,6 +84,10 @@ class Lab:
         """Return an amount of work at this scale."""
         return max(round(full * self.scale), least)
 
+    def rounds(self, full: int) -> int:
+        """Return how often to measure: once where it is only to be seen to run."""
+        return full if self.scale == 1 else 1
+
     def room(self, name: str) -> Path:
         """Return a new folder, in the run's own."""
         for number in range(1_000_000):

@@ -67,7 +67,7 @@ def growth(lab: Lab) -> list[Figure]:
 
         return once
 
-    rounds = take_turns(3, of(many), of(few), lab.step, "growth")
+    rounds = take_turns(lab.rounds(3), of(many), of(few), lab.step, "growth")
     more_kb = (min(memory_kb[many]) - min(memory_kb[few])) / (many - few) if many > few else 0.0
     beside = {"stores": many, "reference_stores": few, "memory_kb_per_idle_store": round(more_kb, 1)}
     return [figure_of("growth", rounds, unit="us/event", better="lower", goal=Goal(ratio=1.2), beside=beside)]

@@ -89,8 +89,8 @@ def latency(lab: Lab) -> list[Figure]:
 
         _paced(lambda: reservations.reserve(ledger, {ledgers.sku_of(0): 1}), 0.5)
         pairs = []
-        for number in range(3):
-            lab.step(f"latency, round {number + 1} of 3")
+        for number in range(lab.rounds(3)):
+            lab.step(f"latency, round {number + 1} of {lab.rounds(3)}")
             pairs.append((ours(), reference()))
         bare.close()
     figures = []
@@ -202,7 +202,7 @@ def drain(lab: Lab) -> list[Figure]:
         shutil.rmtree(folder)
         return total / took_s
 
-    rounds = take_turns(3, ours, bare, lab.step, "drain")
+    rounds = take_turns(lab.rounds(3), ours, bare, lab.step, "drain")
     return [
         figure_of("drain", rounds, unit="events/s", better="higher", goal=Goal(0.5, 27_000), beside={"events": total})
     ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from invctl.console.output import Output
     from scripts.chain.folder import ChainFolder
 
-PROOF_TIMEOUT_S = 600.0
+PROOF_TIMEOUT_S = 1800.0
 _NONE_OF = ("lost", "applied_twice", "oversold", "acknowledged_missing")
 
 
