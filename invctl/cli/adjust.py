@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Context, Option
 
-from invctl.cli.command import open_ledger
+from invctl.cli.command import meant, open_ledger
 from invctl.cli.holding import tell_asides
 from invctl.cli.origin import origin
-from invctl.cli.parameters import QUANTITY, WHOLE, Clerk, Note, RequestId, SkuAlone
+from invctl.cli.parameters import QUANTITY, WHOLE, Clerk, Document, Note, RequestId, SkuAlone
 from invctl.console.command import output
 from invctl.console.options import Parsed
 from invctl.console.output import Output
@@ -45,6 +45,7 @@ def receive(
     ctx: Context,
     sku: SkuAlone,
     quantity: Annotated[int, Argument(click_type=QUANTITY, help="How many units came.")],
+    document: Document = None,
     note: Note = None,
     clerk: Clerk = None,
     request_id: RequestId = None,
@@ -53,11 +54,15 @@ def receive(
 
     For example:
 
-        invctl receive MOUSE-001 100 --note 'delivery 4711'
+        invctl receive MOUSE-001 100 --document 4711
     """
     with open_ledger(ctx) as ledger:
-        asked = origin(clerk, request_id)
-        receipt = adjustments.adjust(ledger, {sku: quantity}, "received", note=note or "", origin=asked)
+        receipt = adjustments.adjust(
+            *(ledger, {meant(ledger, sku): quantity}, "received"),
+            note=note or "",
+            document=document or "",
+            origin=origin(clerk, request_id),
+        )
         _tell(output(ctx), ledger, receipt)
 
 
@@ -66,6 +71,7 @@ def adjust(
     sku: SkuAlone,
     change: Annotated[int, Argument(click_type=WHOLE, help="How many units more, or fewer.")],
     reason: Annotated[str, Option("--reason", click_type=REASON, help=f"Why: {_REASONS}.")],
+    document: Document = None,
     note: Note = None,
     clerk: Clerk = None,
     request_id: RequestId = None,
@@ -77,8 +83,12 @@ def adjust(
         invctl adjust MOUSE-001 -1 --reason damaged
     """
     with open_ledger(ctx) as ledger:
-        asked = origin(clerk, request_id)
-        receipt = adjustments.adjust(ledger, {sku: change}, reason, note=note or "", origin=asked)
+        receipt = adjustments.adjust(
+            *(ledger, {meant(ledger, sku): change}, reason),
+            note=note or "",
+            document=document or "",
+            origin=origin(clerk, request_id),
+        )
         _tell(output(ctx), ledger, receipt)
 
 
@@ -98,6 +108,7 @@ def _tell(out: Output, ledger: Ledger, receipt: Receipt) -> None:
         "version": level.version,
         "seq": receipt.seq,
         "replayed": receipt.replayed,
+        "document": event.data.get("document"),
     }
     did = f"{entry.on_hand_change:+d} {reason.replace('_', ' ')}: {level.on_hand} on hand, {level.available} available"
     out.result(record, message=[(entry.sku, "bold cyan"), f" {did}"], ident=entry.sku)

@@ -32,6 +32,18 @@ def commands() -> Table:
         "show": Entry("invctl.cli.product:show", "Show one product and what there is of it."),
         "edit": Entry("invctl.cli.product:edit", "Change a product's name or price."),
     }
+    barcode = {
+        "add": Entry("invctl.cli.barcode:add", "Let a barcode stand for an item."),
+        "remove": Entry("invctl.cli.barcode:remove", "Let a barcode stand for nothing any more."),
+        "list": Entry("invctl.cli.barcode:list_", "List the barcodes."),
+    }
+    count = {
+        "start": Entry("invctl.cli.count:start", "Begin a count."),
+        "line": Entry("invctl.cli.count:line", "Note what is on the shelf of an item now."),
+        "status": Entry("invctl.cli.count:status", "Show what was counted, and how it differs."),
+        "finish": Entry("invctl.cli.count:finish", "Post the differences, and end the count."),
+        "cancel": Entry("invctl.cli.count:cancel", "End the count, and post nothing."),
+    }
     daemon = {
         "start": Entry("invctl.cli.daemon:start", "Start the daemon in the background, and wait until it runs."),
         "stop": Entry("invctl.cli.daemon:stop", "End the daemon, and wait until it has ended."),
@@ -40,9 +52,13 @@ def commands() -> Table:
     }
     return {
         "reserve": Entry("invctl.cli.reserve:reserve", "Hold stock for a customer, all lines or none.", selling),
+        "scan": Entry("invctl.cli.scan:scan", "Serve the counter with a scanner.", selling),
+        "sell": Entry("invctl.cli.sell:sell", "Reserve and confirm in one step.", selling),
+        "return": Entry("invctl.cli.sell:return_", "Take back what was sold.", selling),
         "confirm": Entry("invctl.cli.settle:confirm", "Post the sale of a reservation, whole or in part.", selling),
         "cancel": Entry("invctl.cli.settle:cancel", "Release a reservation.", selling),
         "extend": Entry("invctl.cli.settle:extend", "Hold a reservation for longer.", selling),
+        "undo": Entry("invctl.cli.undo:undo", "Undo the last action.", selling),
         "reservations": Entry(
             "invctl.cli.reservations:reservations", "List the open reservations, or others.", selling
         ),
@@ -51,7 +67,9 @@ def commands() -> Table:
         "receive": Entry("invctl.cli.adjust:receive", "Take in a delivery.", stock),
         "adjust": Entry("invctl.cli.adjust:adjust", "Correct what is on hand, with a reason.", stock),
         "history": Entry("invctl.cli.history:history", "Show the last events of an item, or of the store.", stock),
+        "count": Family(count, "Count the shelves, while trade goes on.", stock),
         "product": Family(product, "What the store carries.", stock),
+        "barcode": Family(barcode, "Other names of the items, as their labels have them.", stock),
         "init": Entry("invctl.cli.init:init", "Open a new store.", store),
         "status": Entry("invctl.cli.status:status", "Show the ledger, the daemon and the link to head office.", store),
         "backup": Entry("invctl.cli.backup:backup", "Copy the ledger into one file, while clerks work.", store),

@@ -13,7 +13,7 @@ from invctl.ledger.ledger import Ledger
 from invctl.settings import disk_reserve_bytes, home_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from typer._click import Context
@@ -34,6 +34,24 @@ class StoreCommand(Command):
 def home(ctx: Context) -> Path:
     """Return the store's folder."""
     return home_of(shared(ctx, "home"), os.environ)
+
+
+def meant(ledger: Ledger, text: str) -> str:
+    """Return the SKU that is meant by a SKU or a barcode; what is neither, as it is."""
+    if ledger.row("SELECT 1 FROM products WHERE sku = ?", (text,)):
+        return text
+    from invctl.ledger import barcodes  # noqa: PLC0415 - most name the item by its SKU
+
+    return barcodes.meant(ledger, text)
+
+
+def meant_lines(ledger: Ledger, lines: Mapping[str, int]) -> dict[str, int]:
+    """Return the same units by the SKUs that are meant, in the order in which those first appear."""
+    summed: dict[str, int] = {}
+    for text, quantity in lines.items():
+        sku = meant(ledger, text)
+        summed[sku] = summed.get(sku, 0) + quantity
+    return summed
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated
 from typer import Context, Option
 
 from invctl.cli import telling
-from invctl.cli.command import open_ledger
+from invctl.cli.command import meant, open_ledger
 from invctl.cli.holding import store_time
 from invctl.cli.parameters import AnySku
 from invctl.cli.words import counted
@@ -28,6 +28,7 @@ def history(
         invctl history MOUSE-001 --limit 10
     """
     with open_ledger(ctx) as ledger:
+        sku = sku and meant(ledger, sku)
         rows = reads.history(ledger, sku, limit=limit + 1)
         when = store_time(ledger)
     more, rows = len(rows) > limit, rows[-limit:]

@@ -92,5 +92,9 @@ RequestId = Annotated[
         help="Names this request: the same one again gives the first outcome again, and does nothing.",
     ),
 ]
-Note = Annotated[str | None, Option("--note", metavar="TEXT", help="Free text, such as a delivery note's number.")]
+Document = Annotated[
+    str | None,
+    Option("--document", metavar="TEXT", help="The number of its paper, such as a delivery note's or a receipt's."),
+]
+Note = Annotated[str | None, Option("--note", metavar="TEXT", help="Free text.")]
 Hold = Annotated[int, Option("--for", click_type=HOLD, show_default=False, help="How long, from now: 30m by default.")]

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from typer import Context, Option
 
-from invctl.cli.command import open_ledger
+from invctl.cli.command import meant, open_ledger
 from invctl.cli.holding import tell_asides
 from invctl.cli.money import format_price, parse_price, price_column
 from invctl.cli.origin import origin
@@ -66,6 +66,7 @@ def edit(
         changes: dict[str, Any] = {} if name is None else {"name": name}
         if price is not None or no_price:
             changes["price"] = None if price is None else parse_price(price, currency)
+        sku = meant(ledger, sku)
         receipt = products.edit(ledger, sku, changes, origin(clerk, request_id))
         data = receipt.event.data if receipt.seq else reads.stock(ledger, sku)[0][0]._asdict()
         record = {**{key: data[key] for key in ("sku", "name", "price")}, "currency": currency}
@@ -100,7 +101,7 @@ def show(ctx: Context, sku: Sku) -> None:
         invctl product show MOUSE-001
     """
     with open_ledger(ctx) as ledger:
-        rows, seq = reads.stock(ledger, sku)
+        rows, seq = reads.stock(ledger, meant(ledger, sku))
         currency = ledger.store.currency
     row = rows[0]
     message = [

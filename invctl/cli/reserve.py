@@ -1,11 +1,13 @@
 """`invctl reserve`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Annotated
 
 from typer import Argument, Context, Option
 
-from invctl.cli.command import open_ledger
+from invctl.cli.command import meant_lines, open_ledger
 from invctl.cli.holding import tell
 from invctl.cli.origin import origin
 from invctl.cli.parameters import Clerk, Hold, Item, RequestId, parse_item
@@ -38,11 +40,19 @@ def reserve(
     lines = sum_lines([*items])
     with open_ledger(ctx) as ledger:
         asked = origin(clerk, request_id)
-        try:
-            receipt = reservations.reserve(ledger, lines, order=order or "", hold_s=hold_s, origin=asked)
-        except NotFoundError as error:
-            raise _as_meant(error, items) from error
+        with as_typed(items):
+            wanted = meant_lines(ledger, lines)
+            receipt = reservations.reserve(ledger, wanted, order=order or "", hold_s=hold_s, origin=asked)
         tell(output(ctx), ledger, receipt)
+
+
+@contextmanager
+def as_typed(items: list[Item]) -> Iterator[None]:
+    """Tell whoever typed these items, and one that there is not, the form that was meant perhaps."""
+    try:
+        yield
+    except NotFoundError as error:
+        raise _as_meant(error, items) from error
 
 
 def _as_meant(error: NotFoundError, items: list[Item]) -> NotFoundError:

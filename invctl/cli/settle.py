@@ -4,7 +4,7 @@ from typing import Annotated
 
 from typer import Argument, Context
 
-from invctl.cli.command import open_ledger
+from invctl.cli.command import meant_lines, open_ledger
 from invctl.cli.holding import tell
 from invctl.cli.origin import origin
 from invctl.cli.parameters import Clerk, Hold, Item, RequestId, Reservation, parse_part
@@ -35,8 +35,9 @@ def confirm(
         invctl confirm R-7K4QMQ
         invctl confirm R-7K4QMQ MOUSE-001=1
     """
-    quantities = sum_lines([*parts]) if parts else None
+    typed = sum_lines([*parts]) if parts else None
     with open_ledger(ctx) as ledger:
+        quantities = None if typed is None else meant_lines(ledger, typed)
         receipt = reservations.confirm(ledger, reservation, quantities, origin=origin(clerk, request_id))
         tell(output(ctx), ledger, receipt)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from typer import Context
 
-from invctl.cli.command import open_ledger
+from invctl.cli.command import meant, open_ledger
 from invctl.cli.money import price_column
 from invctl.cli.parameters import AnySku
 from invctl.console.command import output
@@ -24,7 +24,7 @@ def stock(ctx: Context, sku: AnySku = None) -> None:
         invctl stock MOUSE-001 -o json
     """
     with open_ledger(ctx) as ledger:
-        rows, seq = reads.stock(ledger, sku)
+        rows, seq = reads.stock(ledger, sku and meant(ledger, sku))
         currency = ledger.store.currency
     columns = [
         Column("sku", "SKU", style="cyan"),

@@ -20,6 +20,8 @@ _WORDS = {
     "ledger.checkpoint": "checkpoint",
     "product.added": "product added",
     "product.edited": "product edited",
+    "product.barcode_assigned": "barcode assigned",
+    "product.barcode_removed": "barcode removed",
     "reservation.created": "reserved",
     "reservation.extended": "extended",
     "reservation.confirmed": "confirmed",
@@ -48,7 +50,8 @@ def _for_people(row: HistoryRow, time: str) -> dict[str, Any]:
     # Of a change of level the reason says more; which order it is for is said once, where it is reserved.
     event = row.reason.replace("_", " ") if row.reason else _WORDS.get(row.event, row.event)
     order = f"order {row.order}" if row.order and row.event == "reservation.created" else None
-    about = [row.reservation, order, row.clerk and f"by {row.clerk}", row.note]
+    paper = row.document and f"document {row.document}"
+    about = [row.reservation, order, row.clerk and f"by {row.clerk}", paper, row.note]
     return {
         "seq": row.seq,
         "time": time,

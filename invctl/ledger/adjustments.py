@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 NOTE_CHARS_MAX = 500
 # Seed and reset are operations of their own: a store that merely stated them would seem not to have traded.
 REASONS = tuple(reason for reason in events.REASONS if reason not in {"seed", "reset"})
-ONLY_UP = frozenset({"received", "restock", "transfer_in"})
+ONLY_UP = frozenset({"received", "restock", "returned", "transfer_in"})
 ONLY_DOWN = frozenset({"damaged", "shrinkage", "transfer_out"})
 
 
 def adjust(
-    ledger: Ledger, changes: Mapping[str, int], reason: str, *, note: str = "", origin: Origin = NOBODY
+    ledger: Ledger,
+    changes: Mapping[str, int],
+    reason: str,
+    *,
+    note: str = "",
+    document: str = "",
+    origin: Origin = NOBODY,
 ) -> Receipt:
     """Change what is on hand, all lines or none.
 
@@ -32,7 +38,8 @@ def adjust(
         ledger: the store's.
         changes: units by SKU, below zero for stock that leaves; 0 for a count that finds what is here.
         reason: one of `REASONS`.
-        note: free text, such as a delivery note's number.
+        note: free text.
+        document: the number of the paper that it goes by, such as a delivery note's or a receipt's.
         origin: who asks.
 
     Raises:
@@ -43,6 +50,7 @@ def adjust(
 
     """
     check_text(note, "note", NOTE_CHARS_MAX)
+    check_text(document, "document's number", NOTE_CHARS_MAX)
     if not changes:
         raise InvalidValueError("nothing to adjust", hint="name a SKU, and how it changes")
     for sku, change in changes.items():
@@ -60,17 +68,22 @@ def adjust(
         if short:
             raise not_enough(write, short)
         moves = [Move(sku, change, 0, {}) for sku, change in changes.items()]
-        return append(write, moves, reason, note, origin)
+        return append(write, moves, reason, note, origin, document=document)
 
-    arguments = {"lines": sorted(changes.items()), "reason": reason, "note": note}
+    arguments: dict[str, Any] = {"lines": sorted(changes.items()), "reason": reason, "note": note}
+    if document:
+        # Not where there is none: a request from before documents were known is the same one still.
+        arguments["document"] = document
     return ledger.decide("stock.adjust", arguments, origin, changes, body, grows=reason in ONLY_UP)
 
 
-def append(write: Write, moves: list[Move], reason: str, note: str, origin: Origin) -> Receipt:
+def append(write: Write, moves: list[Move], reason: str, note: str, origin: Origin, *, document: str = "") -> Receipt:
     """Write one adjustment, within a transaction that has checked it."""
     data: dict[str, Any] = {"reason": reason}
     if note:
         data["note"] = note
+    if document:
+        data["document"] = document
     if origin.clerk:
         data["clerk"] = origin.clerk
     receipt = write.append(events.STOCK_ADJUSTED, moves[0].sku if len(moves) == 1 else reason, data, origin, moves)

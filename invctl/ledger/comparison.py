@@ -38,6 +38,9 @@ def table_findings(ledger: Ledger, projection: Projection) -> Iterator[str]:
     wanted = {sku: (product.name, product.price) for sku, product in projection.products.items()}
     yield from differences("product", products, wanted, ("its name", "its price"))
     yield from differences("reservation", _reservations(ledger), projection.reservations, _OF_A_RESERVATION)
+    barcodes = {code: (sku,) for code, sku in ledger.rows("SELECT barcode, sku FROM barcodes")}
+    wanted_codes = {code: (sku,) for code, sku in projection.barcodes.items()}
+    yield from differences("barcode", barcodes, wanted_codes, ("its item",))
     recounts = {sku: (seq,) for sku, seq in ledger.rows("SELECT sku, seq FROM recounts")}
     wanted_counts = {sku: (seq,) for sku, seq in projection.recounts.items()}
     yield from differences("count of", recounts, wanted_counts, ("wanted since event",))

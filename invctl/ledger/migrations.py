@@ -152,7 +152,34 @@ CREATE TABLE recounts (
 ) STRICT, WITHOUT ROWID;
 """
 
-STEPS = (_FIRST + GUARDS, _LOST_HISTORY)
+# What else an item is called by, and what was counted on the shelves and is not posted yet.
+_COUNTER = """
+CREATE TABLE barcodes (
+    barcode TEXT PRIMARY KEY,
+    sku TEXT NOT NULL REFERENCES products (sku)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX barcodes_of ON barcodes (sku);
+
+-- The one count that is under way. `epoch` is the ledger's as it began: seqs of another are other events.
+CREATE TABLE counting (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    started_us INTEGER NOT NULL,
+    clerk TEXT NOT NULL,
+    note TEXT NOT NULL,
+    epoch INTEGER NOT NULL
+) STRICT;
+
+-- What was seen on the shelf of an item after event `seq`. Sales that follow do not make it wrong.
+CREATE TABLE counted (
+    sku TEXT PRIMARY KEY,
+    quantity INTEGER NOT NULL CHECK (quantity >= 0),
+    seq INTEGER NOT NULL,
+    at_us INTEGER NOT NULL,
+    clerk TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+STEPS = (_FIRST + GUARDS, _LOST_HISTORY, _COUNTER)
 NEWEST = len(STEPS)
 # What no program will ever write.
 _NO_FORMAT = 10_000

@@ -53,6 +53,7 @@ class HistoryRow(NamedTuple):
     order: str | None
     clerk: str | None
     note: str | None
+    document: str | None
 
 
 class LinkRow(NamedTuple):
@@ -252,6 +253,7 @@ def _told(seq: int, event: events.Event, sku: str | None) -> Iterator[HistoryRow
         "order": data.get("order"),
         "clerk": None if by_itself else data.get("clerk"),
         "note": data.get("note"),
+        "document": data.get("document"),
     }
     lines = [entry for entry in event.lines if sku in (None, entry.sku)]
     for entry in lines:

@@ -186,6 +186,28 @@ def _product(again: _Again) -> None:
         again.append([], events.PRODUCT_EDITED)
 
 
+def _barcode_assigned(again: _Again) -> None:
+    sku, barcode = again.data["sku"], again.data["barcode"]
+    connection = again.write.connection
+    found = first(connection, "SELECT sku FROM barcodes WHERE barcode = ?", (barcode,))
+    if again.level(sku) is None:
+        raise _MisfitError(f"there is no product {sku}")
+    if found and found[0] != sku:
+        raise _MisfitError(f"{barcode} stands for {found[0]} meanwhile")
+    connection.execute("INSERT OR IGNORE INTO barcodes VALUES (?, ?)", (barcode, sku))
+    again.append([])
+
+
+def _barcode_removed(again: _Again) -> None:
+    sku, barcode = again.data["sku"], again.data["barcode"]
+    connection = again.write.connection
+    found = first(connection, "SELECT sku FROM barcodes WHERE barcode = ?", (barcode,))
+    if found is None or found[0] != sku:
+        raise _MisfitError(f"{barcode} does not stand for {sku} any more")
+    connection.execute("DELETE FROM barcodes WHERE barcode = ?", (barcode,))
+    again.append([])
+
+
 def _created(again: _Again) -> None:
     held = after_event(0, again.event)
     connection = again.write.connection
@@ -224,6 +246,8 @@ def _ended(again: _Again) -> None:
 _BY_TYPE: dict[str, Callable[[_Again], None]] = {
     events.PRODUCT_ADDED: _product,
     events.PRODUCT_EDITED: _product,
+    events.BARCODE_ASSIGNED: _barcode_assigned,
+    events.BARCODE_REMOVED: _barcode_removed,
     events.STOCK_ADJUSTED: _adjusted,
     events.STOCK_DISCREPANCY: _discrepancy,
     events.RESERVATION_CREATED: _created,

@@ -160,7 +160,7 @@ def _rebuild(connection: apsw.Connection, common: Head) -> None:
     if findings := [finding for finding in projection.findings if finding.seq > common.seq]:
         seq, what = findings[0]
         raise RefusedError(f"event {seq} of head office's history does not follow: {what}")
-    for table in ("recounts", "reservation_lines", "reservations", "stock", "products"):
+    for table in ("recounts", "barcodes", "reservation_lines", "reservations", "stock", "products"):
         execute(f"DELETE FROM {table}")
     many("INSERT INTO products VALUES (?, ?, ?)", list(projection.products.values()))
     many("INSERT INTO stock VALUES (?, ?, ?, ?)", [(sku, *level) for sku, level in projection.levels.items()])
@@ -180,6 +180,7 @@ def _rebuild(connection: apsw.Connection, common: Head) -> None:
             "INSERT INTO reservation_lines VALUES (?, ?, ?, ?, ?, ?)",
             [(held.reservation, *entry, due_us) for entry in held.lines],
         )
+    many("INSERT INTO barcodes VALUES (?, ?)", list(projection.barcodes.items()))
     many("INSERT INTO recounts VALUES (?, ?)", list(projection.recounts.items()))
 
 

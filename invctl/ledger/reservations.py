@@ -71,27 +71,37 @@ def reserve(
         RefusedError: there are more lines than one event can carry, or the disk is low.
 
     """
-    check_text(order, "order reference", NOTE_CHARS_MAX)
     check_hold(hold_s)
-    if not lines:
-        raise InvalidValueError("nothing to reserve", hint="name a SKU, or SKU=QUANTITY")
-    # By SKU, as the tables keep them.
-    lines = {sku: check_quantity(quantity) for sku, quantity in sorted(lines.items())}
-    # An end must fit, too: it states more of each line than the beginning.
-    if (size := events.size_bound(list(lines))) > events.EVENT_BYTES_MAX:
-        raise RefusedError(f"{len(lines)} lines may take {size} bytes as an event", hint="split the basket")
+    lines = _checked(lines, order)
 
     def body(write: Write, origin: Origin) -> Receipt:
-        levels = {sku: write.level(sku) for sku in lines}
-        short = [
-            Shortage(sku, quantity, levels[sku]) for sku, quantity in lines.items() if levels[sku].available < quantity
-        ]
-        if short:
-            raise not_enough(write, short)
+        _refuse_short(write, lines)
         return _open(write, lines, order, hold_s, origin)
 
     arguments = {"lines": list(lines.items()), "order": order, "hold_s": hold_s}
     return ledger.decide("reservation.create", arguments, origin, lines, body, grows=True)
+
+
+def sell(ledger: Ledger, lines: Mapping[str, int], *, order: str = "", origin: Origin = NOBODY) -> Receipt:
+    """Reserve and confirm in one step, all lines or none. Returns the receipt of the confirmation.
+
+    There is a reservation all the same, with its two events: what is sold has an id, and a story.
+
+    Args and raises as for `reserve`.
+    """
+    lines = _checked(lines, order)
+
+    def body(write: Write, origin: Origin) -> Receipt:
+        _refuse_short(write, lines)
+        # The request's outcome is the sale, so that event alone bears its id.
+        opened = _open(write, lines, order, HOLD_S, origin._replace(request_id="", request_hash=""))
+        key = opened.event.subject
+        sold = shares(tuple(write.reservation_lines(key)), None)
+        data = reservation_data(key, order, origin.clerk, write.now_us, write.now_us + HOLD_S * 1_000_000)
+        return write.end(events.RESERVATION_CONFIRMED, key, sold, data, origin)
+
+    arguments = {"lines": list(lines.items()), "order": order}
+    return ledger.decide("reservation.sell", arguments, origin, lines, body, grows=True)
 
 
 def confirm(
@@ -189,6 +199,28 @@ def find(connection: apsw.Connection, text: str, now_us: int) -> Held:
     else:
         hint = "`invctl reservations` lists the open ones; one that has ended is found by its whole id"
     raise NotFoundError(f"no reservation {wanted}", hint=hint, reservation=wanted)
+
+
+def _checked(lines: Mapping[str, int], order: str) -> dict[str, int]:
+    """Return the lines of a new reservation by SKU, as the tables keep them, where an event can carry them."""
+    check_text(order, "order reference", NOTE_CHARS_MAX)
+    if not lines:
+        raise InvalidValueError("nothing to reserve", hint="name a SKU, or SKU=QUANTITY")
+    checked = {sku: check_quantity(quantity) for sku, quantity in sorted(lines.items())}
+    # An end must fit, too: it states more of each line than the beginning.
+    if (size := events.size_bound(list(checked))) > events.EVENT_BYTES_MAX:
+        raise RefusedError(f"{len(checked)} lines may take {size} bytes as an event", hint="split the basket")
+    return checked
+
+
+def _refuse_short(write: Write, lines: Mapping[str, int]) -> None:
+    """Raise NotEnoughStockError, which tells of every short line, where there is one."""
+    levels = {sku: write.level(sku) for sku in lines}
+    short = [
+        Shortage(sku, quantity, levels[sku]) for sku, quantity in lines.items() if levels[sku].available < quantity
+    ]
+    if short:
+        raise not_enough(write, short)
 
 
 def _open(write: Write, lines: Mapping[str, int], order: str, hold_s: int, origin: Origin) -> Receipt:

@@ -27,6 +27,8 @@ LEDGER_REBASED = _PREFIX + "ledger.rebased"
 LEDGER_RESTORED = _PREFIX + "ledger.restored"
 PRODUCT_ADDED = _PREFIX + "product.added"
 PRODUCT_EDITED = _PREFIX + "product.edited"
+BARCODE_ASSIGNED = _PREFIX + "product.barcode_assigned"
+BARCODE_REMOVED = _PREFIX + "product.barcode_removed"
 STOCK_ADJUSTED = _PREFIX + "stock.adjusted"
 STOCK_DISCREPANCY = _PREFIX + "stock.discrepancy"
 RESERVATION_CREATED = _PREFIX + "reservation.created"
@@ -50,6 +52,7 @@ REASONS = (
     "damaged",
     "shrinkage",
     "restock",
+    "returned",
     "promotion",
     "transfer_out",
     "transfer_in",

@@ -39,6 +39,8 @@ class Projection:
         self.levels: dict[str, StockLevel] = {}
         self.reservations: dict[str, Reservation] = {}
         self.movements: defaultdict[str, int] = defaultdict(int)
+        self.barcodes: dict[str, str] = {}
+        """SKUs by barcode."""
         self.recounts: dict[str, int] = {}
         """What is to be counted, with the seq since which it is."""
         self.findings: list[Finding] = []
@@ -63,6 +65,8 @@ class Projection:
         try:
             if event.type in (events.PRODUCT_ADDED, events.PRODUCT_EDITED):
                 self._product(event)
+            elif event.type in (events.BARCODE_ASSIGNED, events.BARCODE_REMOVED):
+                self._barcode(seq, event)
             elif event.type in events.STATUS_AFTER:
                 self._reservation(seq, event)
             elif event.type == events.LEDGER_CHECKPOINT:
@@ -123,6 +127,18 @@ class Projection:
             raise TypeError(f"{sku!r:.80}, {name!r:.80}, {price!r:.80}")
         self.products[sku] = Product(sku, name, price)
         self.levels.setdefault(sku, EMPTY)
+
+    def _barcode(self, seq: int, event: Event) -> None:
+        sku, barcode = event.data["sku"], event.data["barcode"]
+        if not isinstance(sku, str) or not isinstance(barcode, str):
+            raise TypeError(f"{sku!r:.80}, {barcode!r:.80}")
+        if event.type == events.BARCODE_REMOVED:
+            if self.barcodes.pop(barcode, None) != sku:
+                self._find(seq, f"{barcode} did not stand for {sku}")
+        elif sku not in self.products:
+            self._find(seq, f"{barcode} stands for {sku}, which is not there")
+        else:
+            self.barcodes[barcode] = sku
 
     def _reservation(self, seq: int, event: Event) -> None:
         key = event.data["reservation"]

@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from invctl.errors import InventoryError
-from invctl.ledger import adjustments, checkpoints, history, products, reservations
+from invctl.ledger import adjustments, barcodes, checkpoints, history, products, reservations
 from invctl.ledger.ledger import FILE, Ledger
 from invctl.ledger.outbox import LedgerOutbox, remember_link
 from invctl.ledger.writing import Origin, Receipt
@@ -112,7 +112,8 @@ class Machine:
         ]
         sku, many = chance.choice(SKUS), chance.randint(1, 4)
         hold_s = chance.choice([5, 30, 1800])
-        what = chance.choice(["reserve"] * 4 + ["confirm", "cancel", "extend"] * bool(pending) + ["adjust", "receive"])
+        always = ["reserve"] * 4 + ["sell", "adjust", "receive", "label"]
+        what = chance.choice(always + ["confirm", "cancel", "extend"] * bool(pending))
         if what in ("confirm", "cancel", "extend"):
             # Also one that another machine of the store knows, or that has ended.
             key = chance.choice(pending)
@@ -120,12 +121,22 @@ class Machine:
                 return what, lambda ledger, origin: reservations.extend(ledger, key, hold_s, origin=origin)
             end = reservations.confirm if what == "confirm" else reservations.cancel
             return what, lambda ledger, origin: end(ledger, key, origin=origin)
+        if what == "label":
+            return what, self._labelling(sku)
+        if what == "sell":
+            return what, lambda ledger, origin: reservations.sell(ledger, {sku: many}, origin=origin)
         if what == "reserve":
             lines = dict.fromkeys({sku, chance.choice(SKUS)}, many)
             return what, lambda ledger, origin: reservations.reserve(ledger, lines, hold_s=hold_s, origin=origin)
         reason = chance.choice(["damaged", "cycle_count"]) if what == "adjust" else "received"
         change = -many if what == "adjust" else 2 * many
         return what, lambda ledger, origin: adjustments.adjust(ledger, {sku: change}, reason, origin=origin)
+
+    def _labelling(self, sku: str) -> Callable[[Ledger, Origin], Receipt]:
+        code = f"CODE-{self.chance.randrange(3)}"
+        if self.chance.random() < 0.5:
+            return lambda ledger, origin: barcodes.assign(ledger, sku, code, origin)
+        return lambda ledger, origin: barcodes.remove(ledger, code, origin)
 
     def _stock(self) -> None:
         for sku in SKUS:

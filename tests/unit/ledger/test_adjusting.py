@@ -24,6 +24,7 @@ SIGNS = {
     "damaged": (-1,),
     "shrinkage": (-1,),
     "restock": (1,),
+    "returned": (1,),
     "promotion": (1, -1),
     "transfer_out": (-1,),
     "transfer_in": (1,),

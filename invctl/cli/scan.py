@@ -1,0 +1,238 @@
+"""`invctl scan`: a counter with a scanner, in one process, so that each scan answers at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Context, Option
+
+from invctl.cli import sheet as sheets
+from invctl.cli.basket import Basket, parse_scan
+from invctl.cli.command import open_ledger
+from invctl.cli.holding import sentence, store_time
+from invctl.cli.money import format_price
+from invctl.cli.origin import origin
+from invctl.cli.parameters import Clerk  # noqa: TC001 - Typer reads it
+from invctl.cli.scanner import words
+from invctl.cli.undo import as_record
+from invctl.cli.undo import sentence as undone
+from invctl.cli.words import counted
+from invctl.console.command import output
+from invctl.errors import InvalidValueError, InventoryError, NotFoundError
+from invctl.ledger import barcodes, reads, reservations, undoing
+from invctl.model.identifiers import parse_sku
+from invctl.model.reservation import after_event
+
+if TYPE_CHECKING:
+    from invctl.console.output import Output
+    from invctl.ledger.ledger import Ledger
+    from invctl.ledger.reads import StockRow
+    from invctl.ledger.writing import Receipt
+
+COMMANDS = {
+    "SELL": "sell what is in the basket",
+    "RESERVE": "hold it for a customer",
+    "CANCEL": "empty the basket",
+    "UNDO": "take the last scan back; with an empty basket, the last action",
+    "BASKET": "show what is in it",
+    "HELP": "show this",
+    "QUIT": "go",
+}
+MARK = "!"
+"""Before a command on its barcode: no item's code begins so."""
+ASSIGN = "="
+"""Before the item that an unknown code is for: typed, so that whatever is scanned next does not become it."""
+
+
+def scan(
+    ctx: Context,
+    order: Annotated[str | None, Option("--order", metavar="TEXT", help="The customer's reference.")] = None,
+    clerk: Clerk = None,
+    sheet: Annotated[
+        str | None,
+        Option("--sheet", metavar="FILE", help="Write a page of command barcodes to print, as HTML, and end."),
+    ] = None,
+) -> None:
+    """Serve the counter with a scanner: scan items, then sell, reserve or cancel.
+
+    A scanner is a keyboard that ends each code with Enter or Tab. `3*` before an item means three of it. A word that is
+    a command is one: sell, reserve, cancel, undo, basket, help, quit, typed or scanned from the sheet. A code that
+    nobody knows can be given to an item at once: `=MOUSE-001`.
+
+    For example:
+
+        invctl scan
+        invctl scan --sheet commands.html
+    """
+    out = output(ctx)
+    if sheet is not None:
+        written = sheets.write(sheet, {MARK + name: text for name, text in COMMANDS.items()})
+        out.result({"sheet": str(written)}, message=f"print {written}, and scan from it", ident=str(written))
+        return
+    with open_ledger(ctx) as ledger:
+        counter = Counter(ledger, out, order=order or "", clerk=clerk)
+        counter.help(short=True)
+        for word in words("scan> "):
+            if not counter.take(word):
+                break
+        counter.leave()
+
+
+class Counter:
+    """One clerk at one counter: a basket, and what the next word means."""
+
+    def __init__(self, ledger: Ledger, out: Output, *, order: str, clerk: str | None) -> None:
+        """Begin with an empty basket."""
+        self._ledger = ledger
+        self._out = out
+        self._order = order
+        self._clerk = clerk
+        self._basket = Basket()
+        self._times = 1
+        self._unknown = ""
+
+    def take(self, word: str) -> bool:
+        """Do what a word says. Returns False to go. What cannot be done is told, with a bell; nothing is lost."""
+        try:
+            return self._do(word)
+        except InventoryError as error:
+            self._times, self._unknown = 1, ""
+            self._complain(error)
+            return True
+
+    def leave(self) -> None:
+        """Say what is left in the basket: nothing of it is held."""
+        if self._basket:
+            self._out.talk(f"left {counted(self._basket.units, 'unit')} in the basket, neither sold nor held")
+
+    def help(self, *, short: bool = False) -> None:
+        """Say what can be said."""
+        if short:
+            self._out.talk("scan items, then: " + ", ".join(name.lower() for name in COMMANDS))
+            return
+        for name, text in COMMANDS.items():
+            self._out.talk(f"  {name.lower():9}{text}")
+        self._out.talk("  3*       before an item: three of it")
+
+    def _do(self, word: str) -> bool:
+        unknown, self._unknown = self._unknown, ""
+        if word.startswith(ASSIGN):
+            self._assign(unknown, word.removeprefix(ASSIGN))
+            return True
+        if not word:
+            return True
+        command = word.upper().removeprefix(MARK)
+        if command in COMMANDS and (word.startswith(MARK) or not self._is_item(command)):
+            return self._command(command)
+        if found := parse_scan(word):
+            self._times = found.quantity
+            word = found.code
+            if not word:
+                self._out.talk(f"{self._times} of the next item")
+                return True
+        self._item(word)
+        return True
+
+    def _command(self, command: str) -> bool:
+        if command == "QUIT":
+            return False
+        if command == "HELP":
+            self.help()
+        elif command == "BASKET":
+            self._show()
+        elif command == "UNDO":
+            self._undo()
+        elif not self._basket:
+            raise InvalidValueError("the basket is empty", hint="scan an item first")
+        elif command == "CANCEL":
+            self._basket.clear()
+            self._out.talk("the basket is empty again")
+        else:
+            self._close(command)
+        return True
+
+    def _item(self, code: str) -> None:
+        try:
+            row = self._row(code)
+        except NotFoundError:
+            self._unknown = code
+            self._bell()
+            hint = f": {ASSIGN}SKU gives it to an item, such as {ASSIGN}MOUSE-001"
+            self._out.talk([(f"nobody knows {code}", "bold yellow"), hint])
+            return
+        self._put(row)
+
+    def _put(self, row: StockRow) -> None:
+        times, self._times = self._times, 1
+        total = self._basket.add(row, times)
+        left = row.available - total
+        price = "" if row.price is None else f"  {format_price(row.price * total, self._ledger.store.currency)}"
+        stock = (f"{left} left", "dim") if left >= 0 else (f"only {row.available} available", "bold red")
+        self._out.talk([f"{total} x ", (row.sku, "bold cyan"), f"  {row.name}{price}  ", stock])
+        if left < 0:
+            self._bell()
+
+    def _assign(self, code: str, word: str) -> None:
+        if not code:
+            raise InvalidValueError("there is no code to give to an item", hint="scan it first")
+        row = self._row(word)
+        barcodes.assign(self._ledger, row.sku, code, origin(self._clerk, None))
+        self._out.talk([(code, "bold cyan"), f" stands for {row.sku} from now on"])
+        self._put(row)
+
+    def _close(self, command: str) -> None:
+        asked = origin(self._clerk, None)
+        act = reservations.sell if command == "SELL" else reservations.reserve
+        receipt = act(self._ledger, self._basket.lines, order=self._order, origin=asked)
+        total = self._basket.total
+        self._basket.clear()
+        self._tell(receipt, total)
+
+    def _tell(self, receipt: Receipt, total: int | None) -> None:
+        currency = self._ledger.store.currency
+        done = after_event(receipt.seq, receipt.event)
+        record = {**done.as_dict(), "total": total, "currency": currency}
+        comes_to = "" if total is None else f", {format_price(total, currency)} {currency}"
+        message = [*sentence(done, store_time(self._ledger)), comes_to]
+        self._out.result(record, message=message, ident=done.reservation)
+
+    def _undo(self) -> None:
+        if taken := self._basket.take_back():
+            sku, quantity = taken
+            self._out.talk(f"{quantity} {sku} taken out of the basket")
+            return
+        done = undoing.undo(self._ledger, clerk=self._clerk, origin=origin(self._clerk, None))
+        self._out.result(as_record(done), message=undone(done), ident=str(done.receipt.seq))
+
+    def _show(self) -> None:
+        for sku, quantity in self._basket.lines.items():
+            self._out.talk(f"  {quantity} x {sku}")
+        total = self._basket.total
+        currency = self._ledger.store.currency
+        comes_to = "" if total is None else f", {format_price(total, currency)} {currency}"
+        self._out.talk(f"{counted(self._basket.units, 'unit')} in the basket{comes_to}")
+
+    def _row(self, code: str) -> StockRow:
+        rows, _ = reads.stock(self._ledger, barcodes.meant(self._ledger, _as_code(code)))
+        return rows[0]
+
+    def _is_item(self, word: str) -> bool:
+        return bool(self._ledger.row("SELECT 1 FROM products WHERE sku = ?", (word,)))
+
+    def _complain(self, error: InventoryError) -> None:
+        self._bell()
+        self._out.talk([(f"{error.message}", "bold red"), f" ({error.hint})" if error.hint else ""])
+
+    def _bell(self) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write("\a")
+            sys.stderr.flush()
+
+
+def _as_code(text: str) -> str:
+    """Return a code as a SKU is written, or as it is where it cannot be one."""
+    try:
+        return parse_sku(text)
+    except InvalidValueError:
+        return text

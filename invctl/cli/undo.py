@@ -1,0 +1,70 @@
+"""`invctl undo`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+# Typer reads the annotations of a command at run time.
+from typer import Context  # noqa: TC002
+
+from invctl.cli.command import open_ledger
+from invctl.cli.holding import tell_asides
+from invctl.cli.origin import origin
+from invctl.cli.parameters import Clerk  # noqa: TC001
+from invctl.cli.words import units
+from invctl.console.command import output
+from invctl.ledger import undoing
+
+if TYPE_CHECKING:
+    from invctl.ledger.undoing import Undone
+
+
+def undo(ctx: Context, clerk: Clerk = None) -> None:
+    """Undo the last action, by an event that compensates it: nothing is edited.
+
+    What was reserved is released, what was sold comes back, what was received or adjusted is taken back. Said again,
+    it undoes the action before that. With --clerk it is the last action of that clerk.
+
+    For example:
+
+        invctl undo
+    """
+    with open_ledger(ctx) as ledger:
+        done = undoing.undo(ledger, clerk=clerk, origin=origin(clerk, None))
+        output(ctx).result(as_record(done), message=sentence(done), ident=str(done.receipt.seq))
+        tell_asides(output(ctx), ledger, done.receipt)
+
+
+def as_record(done: Undone) -> dict[str, Any]:
+    """Return what was undone as a JSON value."""
+    event = done.receipt.event
+    return {
+        "undid": done.event.type.removeprefix("inventory."),
+        "undid_seq": done.seq,
+        "reservation": done.event.data.get("reservation"),
+        "lines": [
+            {
+                "sku": entry.sku,
+                "on_hand_change": entry.on_hand_change,
+                "reserved_change": entry.reserved_change,
+                **entry.level._asdict(),
+            }
+            for entry in event.lines
+        ],
+        "seq": done.receipt.seq,
+    }
+
+
+def sentence(done: Undone) -> str:
+    """Return what was undone, for a person: `undid event 7, reserved: 2 MOUSE-001 released`."""
+    lines = done.receipt.event.lines
+    if barcode := done.event.data.get("barcode"):
+        return f"undid event {done.seq}: {barcode} stands for {done.event.data['sku']} no longer"
+    if done.event.data.get("reservation") and not any(entry.on_hand_change for entry in lines):
+        what = f"{units((entry.sku, -entry.reserved_change) for entry in lines)} released"
+    else:
+        moved = [(entry.sku, entry.on_hand_change) for entry in lines]
+        back, out = [each for each in moved if each[1] > 0], [(sku, -change) for sku, change in moved if change < 0]
+        parts = [f"{units(back)} back in stock"] * bool(back) + [f"{units(out)} taken out again"] * bool(out)
+        what = ", ".join(parts)
+    return f"undid event {done.seq} ({done.event.type.removeprefix('inventory.')}): {what}"

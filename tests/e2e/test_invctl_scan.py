@@ -1,0 +1,138 @@
+"""A counter with a scanner: what is typed into `invctl scan`, in a pipe and on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.clerk import INVCTL, ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.clerk import Clerk
+
+pytestmark = [pytest.mark.cli, pytest.mark.business]
+
+EAN = "4006381333931"
+
+
+def scanned(clerk: Clerk, *words: str, options: tuple[str, ...] = ()) -> tuple[list[str], str]:
+    """Type these words, each with Enter. Returns the lines of the results, and the talk."""
+    return typed(clerk, "".join(f"{word}\n" for word in words), *options)
+
+
+def typed(clerk: Clerk, keys: str, *options: str) -> tuple[list[str], str]:
+    command = [*INVCTL, "--home", str(clerk.home), "scan", *options]
+    done = subprocess.run(command, input=keys, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines(), done.stderr
+
+
+def test_a_basket_is_scanned_and_sold(clerk: Clerk) -> None:
+    clerk("barcode", "add", "MOUSE-001", EAN)
+    (line,), talk = scanned(clerk, EAN, "3*", EAN, "laptop-001", "sell", "quit", options=("-o", "json"))
+    record = json.loads(line)
+    assert record["status"] == "confirmed"
+    assert [(each["sku"], each["confirmed"]) for each in record["lines"]] == [("LAPTOP-001", 1), ("MOUSE-001", 4)]
+    assert "4 x MOUSE-001" in talk
+    assert clerk("stock", "MOUSE-001", "-o", "json").json[0]["reserved"] == 0
+
+
+def test_tab_ends_a_code_as_enter_does_and_a_number_may_stand_before_it(clerk: Clerk) -> None:
+    (line,), _ = typed(clerk, "2*MOUSE-001\tLAPTOP-001\treserve\n", "-o", "json")
+    record = json.loads(line)
+    assert record["status"] == "pending"
+    assert [(each["sku"], each["quantity"]) for each in record["lines"]] == [("LAPTOP-001", 1), ("MOUSE-001", 2)]
+
+
+def test_a_code_that_nobody_knows_is_given_to_an_item_only_by_hand(clerk: Clerk) -> None:
+    # What is scanned next is an item of its own, not the answer to the question.
+    out, talk = scanned(clerk, EAN, "MOUSE-001", "cancel", EAN, "=LAPTOP-001", "sell", options=("-o", "json"))
+    assert f"nobody knows {EAN}" in talk
+    assert [each["sku"] for each in json.loads(out[0])["lines"]] == ["LAPTOP-001"]
+    assert clerk("barcode", "list", "-o", "json").json == [{"barcode": EAN, "sku": "LAPTOP-001"}]
+
+
+def test_a_wrong_word_loses_nothing(clerk: Clerk) -> None:
+    words = ("MOUSE-001", "0*", "=MOUSE-001", "4006381333930", "99999999*MOUSE-001", "sell", "MOUSE-001", "basket")
+    out, talk = scanned(clerk, *words)
+    assert out == []
+    assert "not enough stock" in talk
+    assert talk.rstrip().endswith("in the basket, neither sold nor held")
+    assert clerk("stock", "MOUSE-001", "-o", "json").json[0]["reserved"] == 0
+
+
+def test_undo_takes_back_a_scan_and_with_an_empty_basket_the_last_action(clerk: Clerk) -> None:
+    before = clerk("stock", "MOUSE-001", "-o", "json").json[0]["on_hand"]
+    out, talk = scanned(clerk, "MOUSE-001", "LAPTOP-001", "undo", "sell", "undo", options=("-o", "json"))
+    assert "1 LAPTOP-001 taken out of the basket" in talk
+    sold, undone = (json.loads(line) for line in out)
+    assert [each["sku"] for each in sold["lines"]] == ["MOUSE-001"]
+    assert undone["undid"] == "reservation.confirmed"
+    assert clerk("stock", "MOUSE-001", "-o", "json").json[0]["on_hand"] == before
+    assert clerk("verify", "-q").code == 0
+
+
+def test_nothing_is_sold_of_an_empty_basket(clerk: Clerk) -> None:
+    out, talk = scanned(clerk, "sell", "reserve", "cancel")
+    assert out == []
+    assert talk.count("the basket is empty") == 3
+
+
+def test_the_sheet_has_a_barcode_for_each_command(clerk: Clerk, tmp_path: Path) -> None:
+    pytest.importorskip("barcode")
+    from invctl.cli.scan import COMMANDS
+
+    page = tmp_path / "commands.html"
+    assert clerk("scan", "--sheet", str(page), "-q").out.strip() == str(page)
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<svg") == len(COMMANDS)
+    assert all(name.lower() in text for name in COMMANDS)
+    assert clerk("scan", "--sheet", str(tmp_path / "no" / "page.html")).code == 2
+    # A command that was scanned from it is that command.
+    (line,), _ = scanned(clerk, "MOUSE-001", "!RESERVE", "!QUIT", options=("-q",))
+    assert line.startswith("R-")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at a terminal of Linux")
+def test_on_a_terminal_each_key_is_seen_and_can_be_corrected(clerk: Clerk) -> None:
+    ours, theirs = pty.openpty()
+    scanner = subprocess.Popen(
+        [*INVCTL, "--home", str(clerk.home), "scan"],
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    seen = _until(ours, "scan> ")
+    os.write(ours, b"MOUSX\x7fE-001\t")
+    seen = _until(ours, "left")
+    assert "1 x" in seen
+    os.write(ours, b"sell\r")
+    _until(ours, "scan> ")
+    os.write(ours, b"\x04")
+    out, _ = scanner.communicate(timeout=60)
+    os.close(ours)
+    assert scanner.returncode == 0
+    assert b"sold 1 MOUSE-001" in out
+
+
+def _until(descriptor: int, text: str) -> str:
+    seen = ""
+    deadline_s = time.monotonic() + 60
+    while text not in seen:
+        assert time.monotonic() < deadline_s, seen
+        if select.select([descriptor], [], [], 1.0)[0]:
+            seen += os.read(descriptor, 4096).decode()
+    return seen
