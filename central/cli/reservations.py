@@ -15,7 +15,7 @@ from central.cli.times import LocalTime
 from central.database import now_us
 from central.views import ReservationRow
 from invctl.console.command import output
-from invctl.console.options import Parsed
+from invctl.console.options import Parsed, whole
 from invctl.console.output import Column
 from invctl.errors import InvalidValueError
 from invctl.model.events import STATUS_AFTER
@@ -23,6 +23,7 @@ from invctl.model.events import STATUS_AFTER
 EVERY = "all"
 STATUSES = (*dict.fromkeys(STATUS_AFTER.values()), EVERY)
 LIMIT = 1000
+LIMIT_MAX = 1_000_000
 _ALIASES = {"open": "pending"}
 
 _PEOPLES = [
@@ -49,13 +50,6 @@ def parse_status(text: str) -> str:
     return text
 
 
-def parse_limit(text: str) -> int:
-    """Read how many at most. Raises InvalidValueError."""
-    if not (text.isascii() and text.isdecimal() and int(text)):
-        raise InvalidValueError(f"{text!r} is not a number of reservations", hint="a whole number from 1, such as 50")
-    return int(text)
-
-
 def reservations(
     ctx: Context,
     store: AnyStore = None,
@@ -65,7 +59,7 @@ def reservations(
     ] = "pending",
     every: Annotated[bool, Option("--all", help="Those that have ended, too.")] = False,
     sku: Annotated[str | None, Option("--sku", click_type=SKU, help="Those with a line of this item.")] = None,
-    limit: Annotated[int, Option("--limit", click_type=Parsed("N", parse_limit), help="At most so many.")] = LIMIT,
+    limit: Annotated[int, Option("--limit", click_type=whole(1, LIMIT_MAX, "N"), help="At most so many.")] = LIMIT,
 ) -> None:
     """List the stores' open reservations, or others, with how fresh that is.
 

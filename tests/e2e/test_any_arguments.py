@@ -60,6 +60,8 @@ LINES = ["MOUSE-001=2", "LAPTOP-001", "LAPTOP-001=9", "MOUSE-001=1"]
 # What fits a parameter, by its name in the command's function.
 FITTING = {
     "items": LINES,
+    "barcode": ["4006381333931", "ABC-123"],
+    "sheet": ["commands.html"],
     "parts": LINES,
     "sku": SKUS,
     "reservation": [HELD, HELD, HELD[:3], "R-7K4QMQ"],
@@ -211,7 +213,9 @@ def command_lines(draw: st.DrawFn, line: Line) -> list[str]:
 
 def ask(line: Line, argv: list[str]) -> Said:
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-    with redirect_stdout(out), redirect_stderr(err):
+    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        # Nobody is at the scanner.
+        patch.setattr("sys.stdin", io.StringIO())
         code = run(line.prog, line.build, argv)
     said = [stream.buffer.getvalue().decode() for stream in (out, err)]
     return Said(int(code), *said)
