@@ -32,6 +32,7 @@ def commands() -> Table:
         "show": Entry("invctl.cli.product:show", "Show one product and what there is of it."),
         "edit": Entry("invctl.cli.product:edit", "Change a product's name or price."),
     }
+    product["reorder"] = Entry("invctl.cli.reorder:reorder", "Set at which level an item is low.")
     barcode = {
         "add": Entry("invctl.cli.barcode:add", "Let a barcode stand for an item."),
         "remove": Entry("invctl.cli.barcode:remove", "Let a barcode stand for nothing any more."),

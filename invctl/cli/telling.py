@@ -22,6 +22,8 @@ _WORDS = {
     "product.edited": "product edited",
     "product.barcode_assigned": "barcode assigned",
     "product.barcode_removed": "barcode removed",
+    "product.thresholds_set": "reorder point set",
+    "stock.low": "low",
     "reservation.created": "reserved",
     "reservation.extended": "extended",
     "reservation.confirmed": "confirmed",

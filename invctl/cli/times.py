@@ -24,7 +24,7 @@ class StoreTime:
         """Keep the zone, an IANA name, and what counts as now."""
         self.now_us = now_us
         self._zone = _load(zone)
-        self._today = self._local(now_us).date()
+        self._today = self.local(now_us).date()
 
     def short(self, instant: str | int, *, named: bool = True) -> str:
         """Write an instant, RFC 3339 or microseconds: `10:42 EST`, or `2026-11-25 10:42 EST`."""
@@ -36,7 +36,7 @@ class StoreTime:
 
     def shared_zone(self, instants: Iterable[str | int]) -> str:
         """Return what all of these would be named with, such as `EST`: to be said once; empty where they differ."""
-        names = {self._local(_microseconds(instant)).strftime("%Z") for instant in instants}
+        names = {self.local(_microseconds(instant)).strftime("%Z") for instant in instants}
         return names.pop() if len(names) == 1 else ""
 
     def until(self, instant: str | int) -> str:
@@ -48,11 +48,12 @@ class StoreTime:
         return spoken(max(self.now_us - _microseconds(instant), 0) // 1_000_000)
 
     def _written(self, instant: str | int, clock: str, *, named: bool) -> str:
-        local = self._local(_microseconds(instant))
+        local = self.local(_microseconds(instant))
         day = "" if local.date() == self._today else "%Y-%m-%d "
         return local.strftime(day + clock + (" %Z" if named else ""))
 
-    def _local(self, instant_us: int) -> datetime:
+    def local(self, instant_us: int) -> datetime:
+        """Return an instant in the store's time zone."""
         return (_EPOCH + timedelta(microseconds=instant_us)).astimezone(self._zone)
 
 

@@ -41,6 +41,8 @@ def table_findings(ledger: Ledger, projection: Projection) -> Iterator[str]:
     barcodes = {code: (sku,) for code, sku in ledger.rows("SELECT barcode, sku FROM barcodes")}
     wanted_codes = {code: (sku,) for code, sku in projection.barcodes.items()}
     yield from differences("barcode", barcodes, wanted_codes, ("its item",))
+    thresholds = {row[0]: row[1:] for row in ledger.rows("SELECT sku, reorder_point, safety_stock FROM thresholds")}
+    yield from differences("thresholds of", thresholds, projection.thresholds, ("reorder point", "safety stock"))
     recounts = {sku: (seq,) for sku, seq in ledger.rows("SELECT sku, seq FROM recounts")}
     wanted_counts = {sku: (seq,) for sku, seq in projection.recounts.items()}
     yield from differences("count of", recounts, wanted_counts, ("wanted since event",))

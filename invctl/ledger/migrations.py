@@ -160,6 +160,13 @@ CREATE TABLE barcodes (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX barcodes_of ON barcodes (sku);
 
+-- At which level an item is to be ordered anew (0: never), and what of it is not promised elsewhere.
+CREATE TABLE thresholds (
+    sku TEXT PRIMARY KEY REFERENCES products (sku),
+    reorder_point INTEGER NOT NULL CHECK (reorder_point >= 0),
+    safety_stock INTEGER NOT NULL CHECK (safety_stock >= 0)
+) STRICT, WITHOUT ROWID;
+
 -- The one count that is under way. `epoch` is the ledger's as it began: seqs of another are other events.
 CREATE TABLE counting (
     one INTEGER PRIMARY KEY CHECK (one = 1),

@@ -37,6 +37,18 @@ class StockRow(NamedTuple):
     version: int
 
 
+class PastRow(NamedTuple):
+    """What the store had of one SKU, as event `as_of_seq` left it."""
+
+    sku: str
+    name: str
+    on_hand: int
+    reserved: int
+    available: int
+    version: int
+    as_of_seq: int
+
+
 class HistoryRow(NamedTuple):
     """One event, as the story of an item or a reservation tells it."""
 
@@ -90,6 +102,30 @@ def stock(ledger: Ledger, sku: str | None = None) -> tuple[list[StockRow], int]:
         for sku_, name, price, on_hand, reserved, version in found
     ]
     return rows, seq
+
+
+def stock_at(ledger: Ledger, at_us: int, sku: str | None = None) -> list[PastRow]:
+    """Return the levels as the events up to a moment left them, by SKU: of what the store carried then.
+
+    What was due by then and not yet ended counts as reserved, as the ledger had it. Raises NotFoundError for an unknown
+    SKU.
+    """
+    with ledger.read():
+        if sku:
+            _check_carried(ledger, sku)
+        found = ledger.row("SELECT seq FROM events WHERE time_us <= ? ORDER BY seq DESC LIMIT 1", (at_us,))
+        as_of = found[0] if found else 0
+        where = "WHERE sku = ?" if sku else ""
+        rows = ledger.rows(
+            f"SELECT sku, name, on_hand, reserved, version, seq FROM movements JOIN products USING (sku)"
+            f" JOIN (SELECT sku, max(seq) AS seq FROM movements WHERE seq <= ? GROUP BY sku) USING (sku, seq)"
+            f" {where} ORDER BY sku",
+            [as_of, *([sku] if sku else [])],
+        )
+    return [
+        PastRow(sku_, name, on_hand, reserved, on_hand - reserved, version, seq)
+        for sku_, name, on_hand, reserved, version, seq in rows
+    ]
 
 
 def head_seq(ledger: Ledger) -> int:

@@ -208,6 +208,15 @@ def _barcode_removed(again: _Again) -> None:
     again.append([])
 
 
+def _thresholds(again: _Again) -> None:
+    sku = again.data["sku"]
+    if again.level(sku) is None:
+        raise _MisfitError(f"there is no product {sku}")
+    values = (sku, again.data["reorder_point"], again.data["safety_stock"])
+    again.write.connection.execute("INSERT OR REPLACE INTO thresholds VALUES (?, ?, ?)", values)
+    again.append([])
+
+
 def _created(again: _Again) -> None:
     held = after_event(0, again.event)
     connection = again.write.connection
@@ -248,6 +257,7 @@ _BY_TYPE: dict[str, Callable[[_Again], None]] = {
     events.PRODUCT_EDITED: _product,
     events.BARCODE_ASSIGNED: _barcode_assigned,
     events.BARCODE_REMOVED: _barcode_removed,
+    events.THRESHOLDS_SET: _thresholds,
     events.STOCK_ADJUSTED: _adjusted,
     events.STOCK_DISCREPANCY: _discrepancy,
     events.RESERVATION_CREATED: _created,

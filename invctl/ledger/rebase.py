@@ -79,6 +79,7 @@ def rebase(ledger: Ledger, upto: Head, *, epoch: int, boot: str) -> Rebased:
         }
         anew.append(events.LEDGER_REBASED, ledger.store.store, data, NOBODY)
         reappended, misfits = _reappend(anew, before, own)
+        anew.tell_low()
         write.head = anew.head
         write.commit()
     ledger.reload()
@@ -160,7 +161,7 @@ def _rebuild(connection: apsw.Connection, common: Head) -> None:
     if findings := [finding for finding in projection.findings if finding.seq > common.seq]:
         seq, what = findings[0]
         raise RefusedError(f"event {seq} of head office's history does not follow: {what}")
-    for table in ("recounts", "barcodes", "reservation_lines", "reservations", "stock", "products"):
+    for table in ("recounts", "barcodes", "thresholds", "reservation_lines", "reservations", "stock", "products"):
         execute(f"DELETE FROM {table}")
     many("INSERT INTO products VALUES (?, ?, ?)", list(projection.products.values()))
     many("INSERT INTO stock VALUES (?, ?, ?, ?)", [(sku, *level) for sku, level in projection.levels.items()])
@@ -180,6 +181,7 @@ def _rebuild(connection: apsw.Connection, common: Head) -> None:
             "INSERT INTO reservation_lines VALUES (?, ?, ?, ?, ?, ?)",
             [(held.reservation, *entry, due_us) for entry in held.lines],
         )
+    many("INSERT INTO thresholds VALUES (?, ?, ?)", [(sku, *each) for sku, each in projection.thresholds.items()])
     many("INSERT INTO barcodes VALUES (?, ?)", list(projection.barcodes.items()))
     many("INSERT INTO recounts VALUES (?, ?)", list(projection.recounts.items()))
 
@@ -190,7 +192,8 @@ def _reappend(write: Write, epoch: int, own: list[tuple[int, bytes]]) -> tuple[i
     for seq, body in own:
         event = events.parse(body)
         known = first(write.connection, "SELECT 1 FROM events WHERE id = ?", (event.id,))
-        if known or event.type.startswith(events.LEDGER_PREFIX):
+        # That an item is low follows from the events that come anew: it is said anew where it is so.
+        if known or event.type == events.STOCK_LOW or event.type.startswith(events.LEDGER_PREFIX):
             continue
         reappended += 1
         misfits += not reappend(write, Own(seq, epoch, event))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from invctl.model.events import Event
 
 LOOK_BACK = 200
-_BY_THEMSELVES = frozenset({events.RESERVATION_EXPIRED})
+_BY_THEMSELVES = frozenset({events.RESERVATION_EXPIRED, events.STOCK_LOW})
 
 
 class Undone(NamedTuple):
@@ -67,6 +67,7 @@ _BY_HAND = {
     events.PRODUCT_ADDED: "a product stays in the list; `invctl product edit` changes it",
     events.PRODUCT_EDITED: "`invctl product edit` again",
     events.BARCODE_REMOVED: "`invctl barcode add`",
+    events.THRESHOLDS_SET: "`invctl product reorder` again",
     events.RESERVATION_CANCELLED: "reserve again: others may have what was released",
     events.RESERVATION_EXTENDED: "`invctl extend` again, for as long as is meant",
 }

@@ -88,9 +88,12 @@ class Write:
         self._begun = self.settled = self.head
         self._committed = False
         self._levels: dict[str, StockLevel] = {}
+        # Reorder points, and what was available before this transaction, of the SKUs that have one.
+        self._watched: dict[str, tuple[int, int]] = {}
 
     def commit(self) -> None:
         """Make it durable."""
+        self.tell_low()
         self.connection.execute("COMMIT")
         self._committed = True
 
@@ -103,11 +106,18 @@ class Write:
         """Return a SKU's level. Raises NotFoundError where the store does not carry it."""
         if known := self._levels.get(sku):
             return known
-        row = first(self.connection, "SELECT on_hand, reserved, version FROM stock WHERE sku = ?", (sku,))
+        row = first(
+            self.connection,
+            "SELECT on_hand, reserved, version, (SELECT reorder_point FROM thresholds WHERE sku = stock.sku)"
+            " FROM stock WHERE sku = ?",
+            (sku,),
+        )
         if row is None:
             hint = "`invctl product list` shows what there is, `invctl product add` adds to it"
             raise NotFoundError(f"no product {sku}", hint=hint, sku=sku)
-        level = self._levels[sku] = StockLevel(*row)
+        level = self._levels[sku] = StockLevel(*row[:3])
+        if row[3]:
+            self._watched[sku] = (row[3], level.available)
         return level
 
     def append(
@@ -159,6 +169,23 @@ class Write:
             )
         self.head = Head(seq, hash_)
         return Receipt(seq, body)
+
+    def tell_low(self) -> None:
+        """Append which items have become low: no more of them is available than their reorder points.
+
+        Once, as a level crosses, and not with each sale below. `commit` does it.
+        """
+        for sku, (point, available) in self._watched.items():
+            level = self._levels[sku]
+            if level.available <= point < available:
+                self.append_low(sku, point)
+        self._watched.clear()
+
+    def append_low(self, sku: str, reorder_point: int) -> None:
+        """Append that an item is low."""
+        level = self.level(sku)
+        data = {"sku": sku, "available": level.available, "on_hand": level.on_hand, "reorder_point": reorder_point}
+        self.append(events.STOCK_LOW, sku, data, NOBODY)
 
     def expire_due(self, skus: Iterable[str]) -> None:
         """Let every reservation expire that is due and holds one of these SKUs."""

@@ -10,6 +10,8 @@ from invctl.model.reservation import Reservation, after_event
 from invctl.model.stock import EMPTY, StockLevel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from invctl.model.events import Event
 
 _NAMED_MAX = 5
@@ -41,12 +43,24 @@ class Projection:
         self.movements: defaultdict[str, int] = defaultdict(int)
         self.barcodes: dict[str, str] = {}
         """SKUs by barcode."""
+        self.thresholds: dict[str, tuple[int, int]] = {}
+        """Reorder point and safety stock by SKU."""
         self.recounts: dict[str, int] = {}
         """What is to be counted, with the seq since which it is."""
         self.findings: list[Finding] = []
         self.disagreements: list[Finding] = []
         """Checkpoints that state other levels. They are no fault of the history: it goes on from its own levels."""
         self._tally = checkpoint.Tally()
+        self._by_type: dict[str, Callable[[int, Event], None]] = {
+            events.PRODUCT_ADDED: self._product,
+            events.PRODUCT_EDITED: self._product,
+            events.BARCODE_ASSIGNED: self._barcode,
+            events.BARCODE_REMOVED: self._barcode,
+            events.THRESHOLDS_SET: self._set_thresholds,
+            events.LEDGER_CHECKPOINT: self._checkpoint,
+            events.LEDGER_REBASED: self._rebased,
+            **dict.fromkeys(events.STATUS_AFTER, self._reservation),
+        }
         # What moved since the last checkpoint, and from where: years without one cost nothing.
         self._untallied: dict[str, StockLevel] = {}
 
@@ -63,17 +77,8 @@ class Projection:
             self.levels[entry.sku] = entry.level
         self._recounts(seq, event)
         try:
-            if event.type in (events.PRODUCT_ADDED, events.PRODUCT_EDITED):
-                self._product(event)
-            elif event.type in (events.BARCODE_ASSIGNED, events.BARCODE_REMOVED):
-                self._barcode(seq, event)
-            elif event.type in events.STATUS_AFTER:
-                self._reservation(seq, event)
-            elif event.type == events.LEDGER_CHECKPOINT:
-                self._checkpoint(seq, event)
-            elif event.type == events.LEDGER_REBASED:
-                # The ledger worked its levels out anew from its events.
-                self.disagreements.clear()
+            if take := self._by_type.get(event.type):
+                take(seq, event)
         except (KeyError, TypeError, AttributeError) as error:
             self._find(seq, f"{event.type} lacks a field, or has it of another type: {error!r}")
 
@@ -120,7 +125,11 @@ class Projection:
         what = f"the checkpoint states other levels than the events come to: look at {named or 'all of them'}"
         self.disagreements.append(Finding(seq, what))
 
-    def _product(self, event: Event) -> None:
+    def _rebased(self, _seq: int, _event: Event) -> None:
+        # The ledger worked its levels out anew from its events.
+        self.disagreements.clear()
+
+    def _product(self, _seq: int, event: Event) -> None:
         data = event.data
         sku, name, price = data["sku"], data["name"], data.get("price")
         if not isinstance(sku, str) or not isinstance(name, str) or not isinstance(price, int | None):
@@ -139,6 +148,15 @@ class Projection:
             self._find(seq, f"{barcode} stands for {sku}, which is not there")
         else:
             self.barcodes[barcode] = sku
+
+    def _set_thresholds(self, seq: int, event: Event) -> None:
+        sku, values = event.data["sku"], (event.data["reorder_point"], event.data["safety_stock"])
+        if not isinstance(sku, str) or not all(type(value) is int and value >= 0 for value in values):
+            raise TypeError(f"{sku!r:.80}, {values!r:.80}")
+        if sku not in self.products:
+            self._find(seq, f"{sku} is to be ordered anew, and is not there")
+        else:
+            self.thresholds[sku] = values
 
     def _reservation(self, seq: int, event: Event) -> None:
         key = event.data["reservation"]

@@ -62,6 +62,7 @@ RESULTS = {
     "product add CABLE-001 --name Cable": ["sku", "name", "price", "currency", "seq", "replayed"],
     "product edit MOUSE-001 --price 75": ["sku", "name", "price", "currency", "seq", "replayed"],
     "product show MOUSE-001": STOCK,
+    "product reorder MOUSE-001 --at 8": ["sku", "reorder_point", "safety_stock", "seq", "replayed"],
     "init uptown --home NEW": ["store", "name", "currency", "timezone", "epoch", "home", "seq"],
     "status": [
         *("store", "name", "currency", "timezone", "epoch", "home", "head_seq", "last_event_at", "products"),
@@ -117,6 +118,7 @@ IDS = {
     "product add CABLE-001 --name Cable": "CABLE-001",
     "product edit MOUSE-001 --price 75": "MOUSE-001",
     "product show MOUSE-001": "MOUSE-001",
+    "product reorder MOUSE-001 --at 8": "MOUSE-001",
     "init uptown --home NEW": "uptown",
     "status": "downtown",
     "verify": "downtown",
