@@ -154,10 +154,8 @@ def test_the_history_of_a_sku_tells_its_own_lines_oldest_first(ledger: Ledger, c
         ("stock.adjusted", -1, 0, 97, 0, None, "damaged", None, None, "wet"),
     ]
     seqs = [3, head(ledger) - 2, head(ledger) - 1, head(ledger)]
-    assert rows == [
-        HistoryRow(seq, at, event, "MOUSE", *rest, document=None)
-        for seq, (event, *rest) in zip(seqs, told, strict=True)
-    ]
+    values = [(seq, at, event, "MOUSE", *rest, None) for seq, (event, *rest) in zip(seqs, told, strict=True)]
+    assert rows == [HistoryRow(*each) for each in values]
     assert reads.history(ledger, "MOUSE", limit=2) == rows[-2:]
 
 
