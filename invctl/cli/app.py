@@ -31,6 +31,7 @@ def commands() -> Table:
         "list": Entry("invctl.cli.product:list_", "List the products."),
         "show": Entry("invctl.cli.product:show", "Show one product and what there is of it."),
         "edit": Entry("invctl.cli.product:edit", "Change a product's name or price."),
+        "import": Entry("invctl.cli.imports:product", "Add and change the products of a CSV file."),
     }
     daemon = {
         "start": Entry("invctl.cli.daemon:start", "Start the daemon in the background, and wait until it runs."),
@@ -48,6 +49,7 @@ def commands() -> Table:
         ),
         "show": Entry("invctl.cli.show:show", "Show a reservation and its story.", selling),
         "stock": Entry("invctl.cli.stock:stock", "Show what is on hand, reserved and available.", stock),
+        "stock import": Entry("invctl.cli.imports:stock", "Take in, or correct, what a CSV file says.", stock),
         "receive": Entry("invctl.cli.adjust:receive", "Take in a delivery.", stock),
         "adjust": Entry("invctl.cli.adjust:adjust", "Correct what is on hand, with a reason.", stock),
         "history": Entry("invctl.cli.history:history", "Show the last events of an item, or of the store.", stock),

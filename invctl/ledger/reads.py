@@ -91,6 +91,20 @@ def stock(ledger: Ledger, sku: str | None = None) -> tuple[list[StockRow], int]:
     return rows, seq
 
 
+def skus(ledger: Ledger, beginning: str = "", limit: int = -1) -> list[str]:
+    """Return the SKUs that the store carries, or those with this beginning; at most `limit` of them, below zero all."""
+    # "~" comes behind all that a SKU is made of.
+    found = ledger.rows(
+        "SELECT sku FROM products WHERE sku BETWEEN ?1 AND ?1 || '~' ORDER BY sku LIMIT ?2", (beginning, limit)
+    )
+    return [sku for (sku,) in found]
+
+
+def requested(ledger: Ledger, request_id: str | None) -> bool:
+    """Say whether there is an outcome under this request id."""
+    return bool(request_id and ledger.row("SELECT 1 FROM requests WHERE id = ?", (request_id,)))
+
+
 def head_seq(ledger: Ledger) -> int:
     """Return the seq of the last event."""
     return int(ledger.row("SELECT max(seq) FROM events")[0])
