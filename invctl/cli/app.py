@@ -33,6 +33,12 @@ def commands() -> Table:
         "edit": Entry("invctl.cli.product:edit", "Change a product's name or price."),
         "import": Entry("invctl.cli.imports:product", "Add and change the products of a CSV file."),
     }
+    export = {
+        "products": Entry("invctl.cli.export:products", "Every product."),
+        "stock": Entry("invctl.cli.export:stock", "What there is of every item."),
+        "reservations": Entry("invctl.cli.export:reservations", "Every reservation, ended or not."),
+        "history": Entry("invctl.cli.export:history", "Every event, from the first."),
+    }
     daemon = {
         "start": Entry("invctl.cli.daemon:start", "Start the daemon in the background, and wait until it runs."),
         "stop": Entry("invctl.cli.daemon:stop", "End the daemon, and wait until it has ended."),
@@ -53,6 +59,7 @@ def commands() -> Table:
         "receive": Entry("invctl.cli.adjust:receive", "Take in a delivery.", stock),
         "adjust": Entry("invctl.cli.adjust:adjust", "Correct what is on hand, with a reason.", stock),
         "history": Entry("invctl.cli.history:history", "Show the last events of an item, or of the store.", stock),
+        "export": Family(export, "Write out all that there is, for other programs.", stock),
         "product": Family(product, "What the store carries.", stock),
         "init": Entry("invctl.cli.init:init", "Open a new store.", store),
         "status": Entry("invctl.cli.status:status", "Show the ledger, the daemon and the link to head office.", store),
