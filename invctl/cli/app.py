@@ -39,6 +39,7 @@ def commands() -> Table:
         "reservations": Entry("invctl.cli.export:reservations", "Every reservation, ended or not."),
         "history": Entry("invctl.cli.export:history", "Every event, from the first."),
     }
+    config = {"show": Entry("invctl.cli.config:show", "Show every setting and, if asked, where it comes from.")}
     daemon = {
         "start": Entry("invctl.cli.daemon:start", "Start the daemon in the background, and wait until it runs."),
         "stop": Entry("invctl.cli.daemon:stop", "End the daemon, and wait until it has ended."),
@@ -67,6 +68,7 @@ def commands() -> Table:
         "restore": Entry("invctl.cli.restore:restore", "Put a backup in the place of the ledger.", store),
         "sync": Entry("invctl.cli.sync:sync", "Wait until head office has everything.", store),
         "verify": Entry("invctl.cli.verify:verify", "Replay the ledger and check that it holds.", store),
+        "config": Family(config, "The settings of this store.", store),
         "daemon": Family(daemon, "The daemon that carries every change to head office.", store),
     }
 
