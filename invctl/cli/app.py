@@ -69,6 +69,7 @@ def commands() -> Table:
         "sync": Entry("invctl.cli.sync:sync", "Wait until head office has everything.", store),
         "verify": Entry("invctl.cli.verify:verify", "Replay the ledger and check that it holds.", store),
         "config": Family(config, "The settings of this store.", store),
+        "doctor": Entry("invctl.cli.doctor:doctor", "Look whether all is well, and say what mends what is not.", store),
         "daemon": Family(daemon, "The daemon that carries every change to head office.", store),
     }
 
