@@ -39,6 +39,12 @@ def commands() -> Table:
         "reservations": Entry("invctl.cli.export:reservations", "Every reservation, ended or not."),
         "history": Entry("invctl.cli.export:history", "Every event, from the first."),
     }
+    completion = {
+        "bash": Entry("invctl.cli.completion:bash", "Print the script for bash."),
+        "zsh": Entry("invctl.cli.completion:zsh", "Print the script for zsh."),
+        "fish": Entry("invctl.cli.completion:fish", "Print the script for fish."),
+        "words": Entry("invctl.cli.completion:words", "What these scripts ask: how the words typed so far go on."),
+    }
     config = {"show": Entry("invctl.cli.config:show", "Show every setting and, if asked, where it comes from.")}
     daemon = {
         "start": Entry("invctl.cli.daemon:start", "Start the daemon in the background, and wait until it runs."),
@@ -70,6 +76,7 @@ def commands() -> Table:
         "verify": Entry("invctl.cli.verify:verify", "Replay the ledger and check that it holds.", store),
         "config": Family(config, "The settings of this store.", store),
         "doctor": Entry("invctl.cli.doctor:doctor", "Look whether all is well, and say what mends what is not.", store),
+        "completion": Family(completion, "Let the shell complete commands, items and reservations.", store),
         "daemon": Family(daemon, "The daemon that carries every change to head office.", store),
     }
 

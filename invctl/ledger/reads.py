@@ -102,6 +102,16 @@ def skus(ledger: Ledger, beginning: str = "", limit: int = -1) -> list[str]:
     return [sku for (sku,) in found]
 
 
+def open_ids(ledger: Ledger, beginning: str = "", limit: int = -1) -> list[str]:
+    """Return the ids of the open reservations with this beginning, the next to expire first; limited as `skus` is."""
+    found = ledger.rows(
+        "SELECT reservation FROM reservations WHERE status = 'pending' AND expires_us > ?1"
+        " AND reservation BETWEEN ?2 AND ?2 || '~' ORDER BY expires_us LIMIT ?3",
+        (ledger.now_us(), beginning, limit),
+    )
+    return [key for (key,) in found]
+
+
 def requested(ledger: Ledger, request_id: str | None) -> bool:
     """Say whether there is an outcome under this request id."""
     return bool(request_id and ledger.row("SELECT 1 FROM requests WHERE id = ?", (request_id,)))
