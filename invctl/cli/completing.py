@@ -14,7 +14,7 @@ from invctl.cli.reservations import STATUSES
 from invctl.console.lazy import LazyGroup
 from invctl.console.output import FORMATS
 from invctl.errors import InventoryError
-from invctl.ledger import reads
+from invctl.ledger import names
 from invctl.ledger.adjustments import REASONS
 from invctl.ledger.ledger import Ledger
 from invctl.settings import home_of
@@ -89,8 +89,8 @@ class _Walk:
     def words(self, word: str) -> list[str]:
         """Return what may stand here that is no option."""
         if isinstance(self._command, LazyGroup):
-            names = dict.fromkeys(name.split()[0] for name in self._command.list_commands(self._context))
-            return [] if self._rest else _beginning(word, names)
+            first_words = dict.fromkeys(name.split()[0] for name in self._command.list_commands(self._context))
+            return [] if self._rest else _beginning(word, first_words)
         begun = " ".join(self._path) + " "
         inner = [name.removeprefix(begun) for name in commands() if name.startswith(begun) and not self._rest]
         arguments = [param for param in self._command.params if isinstance(param, TyperArgument)]
@@ -105,7 +105,7 @@ class _Walk:
             return []
         try:
             with Ledger.open(home_of(self._home, os.environ)) as ledger:
-                read = reads.skus if name in _SKUS else reads.open_ids
+                read = names.skus if name in _SKUS else names.open_ids
                 found = read(ledger, word.upper(), WORDS_MAX)
         except (InventoryError, OSError):
             # Whoever presses a key has asked nothing, and wants no answer.
@@ -126,5 +126,5 @@ class _Walk:
             self._home = value
 
 
-def _beginning(word: str, names: Iterable[str]) -> list[str]:
-    return [name for name in names if name.startswith(word)]
+def _beginning(word: str, known: Iterable[str]) -> list[str]:
+    return [name for name in known if name.startswith(word)]

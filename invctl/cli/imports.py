@@ -20,6 +20,9 @@ from invctl.ledger import bulk, products, reads
 from invctl.ledger.bulk import KEEP, Line, Product
 from invctl.model.identifiers import parse_sku
 
+# To compare one SKU with 100,000 others takes most of a second.
+NEAREST_FOR = 3
+
 File = Annotated[str, Argument(metavar="FILE.csv", help="The file; - reads standard input.")]
 DryRun = Annotated[bool, Option("--dry-run", help="Say what would change, and change nothing.")]
 
@@ -53,7 +56,7 @@ def product(ctx: Context, file: File, dry_run: DryRun = False, clerk: Clerk = No
     did = {"added": done.added, "edited": done.edited, "unchanged": done.unchanged}
     by_sku = {each.sku: each for each in wanted}
     changes = [
-        {"line": lines[sku], "sku": sku, "change": how, "name": by_sku[sku].name}
+        {"line": lines[sku], "sku": sku, "change": how, "name": by_sku[sku].name, **_price(by_sku[sku])}
         for how in ("added", "edited")
         for sku in did[how]
     ]
@@ -149,9 +152,13 @@ def _with_nearest(ledger: Any, found: list[tuple[int, InventoryError]]) -> list[
     from invctl.cli.nearest import with_nearest  # noqa: PLC0415 - costs, and is rare
 
     return [
-        (line, with_nearest(error, ledger) if at < csvfile.SHOWN_MAX and isinstance(error, NotFoundError) else error)
+        (line, with_nearest(error, ledger) if at < NEAREST_FOR and isinstance(error, NotFoundError) else error)
         for at, (line, error) in enumerate(found)
     ]
+
+
+def _price(wanted: Product) -> dict[str, int | None]:
+    return {} if wanted.price is KEEP else {"price": wanted.price}
 
 
 def _described(wanted: Product, currency: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from invctl.ledger import reads
+from invctl.ledger import names
 
 if TYPE_CHECKING:
     from invctl.errors import NotFoundError
@@ -16,7 +16,7 @@ NEAREST_MAX = 3
 
 def with_nearest(error: NotFoundError, ledger: Ledger) -> NotFoundError:
     """Return the same error with the nearest SKUs in its hint; as it is where none comes close."""
-    close = get_close_matches(error.details["sku"], reads.skus(ledger), n=NEAREST_MAX)
+    close = get_close_matches(error.details["sku"], names.skus(ledger), n=NEAREST_MAX)
     if not close:
         return error
     hint = f"did you mean {' or '.join(close)}?" + (f" {error.hint}" if error.hint else "")

@@ -58,7 +58,7 @@ def test_words(clerk: Clerk, typed: list[str], found: list[str]) -> None:
 
 
 def test_open_reservations(clerk: Clerk) -> None:
-    hold_in_the_past(clerk.home, MOUSE=1)
+    hold_in_the_past(clerk.home, LAPTOP=1)
     keys = [clerk("reserve", "MOUSE-001", "-q").out.strip() for _ in range(2)]
     clerk("cancel", keys[0])
     for command in ("confirm", "cancel", "extend", "show"):

@@ -73,7 +73,10 @@ class TestProducts:
             "  line 3: MOUSE-001 (Maus, 80.00 USD) edited\n"
         )
         record = clerk("product", "import", path, "--dry-run", "-o", "json").json
-        assert [change["sku"] for change in record["changes"]] == ["CABLE-1", "MOUSE-001"]
+        assert [(change["sku"], change["price"]) for change in record["changes"]] == [
+            ("CABLE-1", 950),
+            ("MOUSE-001", 8000),
+        ]
         assert (record["dry_run"], record["seq"]) == (True, None)
         assert head(clerk) == before
 

@@ -80,6 +80,8 @@ class TestAdjust:
     def test_a_request_of_several_events_is_carried_out_once(self, ledger: Ledger) -> None:
         lines = [Line(2, "CABLE", 5, "received"), Line(3, "MOUSE", -1, "damaged")]
         first = bulk.adjust(ledger, lines, origin=Origin(request_id="nightly"))
+        # A ledger that is rebuilt from its events must know it by the first again, not by another.
+        assert [event.request_id for event in written(ledger)[-2:]] == ["nightly", ""]
         before = tables(ledger)
         again = bulk.adjust(ledger, lines, origin=Origin(request_id="nightly"))
         assert (again.seq, again.replayed) == (first.seq, True)
