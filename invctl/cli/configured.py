@@ -39,8 +39,7 @@ def all_settings(home: Path, environ: Mapping[str, str], *, home_typed: bool = F
 
     `home_typed` says that `--home` was given. Raises InvalidValueError where the file cannot be read.
     """
-    path = home / settings.CONFIG_FILE
-    file = settings.read_config(path)
+    file = settings.read_config(home / settings.CONFIG_FILE)
     if home_typed:
         found = [Setting("home", str(home), "option", "--home")]
     else:
@@ -52,7 +51,7 @@ def all_settings(home: Path, environ: Mapping[str, str], *, home_typed: bool = F
             setting = Setting(name, text, "environment", variable)
         # An empty text counts for nothing, as in `settings.load`.
         elif file.get(name, "") != "":
-            setting = Setting(name, file[name], "file", str(path))
+            setting = Setting(name, file[name], "file", settings.CONFIG_FILE)
         else:
             setting = Setting(name, default, "default", None)
         # The whole text is one URL, whatever characters it has.

@@ -60,8 +60,8 @@ def _message(findings: list[Finding]) -> list[Part]:
     width = max(len(finding.check) for finding in findings)
     told: list[Part] = []
     for finding in findings:
-        told += ["\n" if told else "", (f"{finding.state:8}", _STYLES[finding.state])]
-        told.append(f" {finding.check:{width}}  {finding.what}")
+        told += ["\n" if told else "", f"{finding.check:{width}}  ", (finding.state, _STYLES[finding.state])]
+        told.append(f": {finding.what}")
         if finding.todo:
-            told.append(f"\n{'':{8 + 1 + width + 2}}{finding.todo}")
+            told.append(f"\n{'':{width}}  {finding.todo}")
     return told

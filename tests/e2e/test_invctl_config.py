@@ -43,7 +43,7 @@ def test_where_each_comes_from(clerk: Clerk, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("INVCTL_CLERK", "ana")
     found = shown(clerk)
     assert found["namespace"] == {"value": "chain", "origin": "environment", "source": "INVCTL_NAMESPACE"}
-    assert found["metrics_port"] == {"value": 9000, "origin": "file", "source": str(path)}
+    assert found["metrics_port"] == {"value": 9000, "origin": "file", "source": "config.toml"}
     assert found["redis_url"] == {"value": settings.REDIS_URL, "origin": "default", "source": None}
     assert found["clerk"] == {"value": "ana", "origin": "environment", "source": "INVCTL_CLERK"}
     assert found["home"] == {"value": str(clerk.home), "origin": "environment", "source": "INVCTL_HOME"}
