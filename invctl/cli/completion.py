@@ -92,4 +92,4 @@ def words(
 
 
 def _script(ctx: Context, script: str) -> None:
-    output(ctx).result({"script": script}, message=script.rstrip("\n"), ident=script.rstrip("\n"))
+    output(ctx).result({"script": script}, message=script.rstrip("\n"))

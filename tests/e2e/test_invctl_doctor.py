@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
 import os
@@ -57,6 +58,16 @@ def test_all_is_well(clerk: Clerk) -> None:
     assert checks == [
         "ledger", "clock", "disk", "file system", "modes", "settings", "daemon", "broker", "versions",
     ]  # fmt: skip
+
+
+def test_programs_get_the_same_in_every_form(clerk: Clerk) -> None:
+    names = ["check", "state", "what", "todo"]
+    rows = clerk("doctor", "-o", "json").json
+    assert all(list(row) == names for row in rows)
+    assert len(clerk("doctor", "-o", "ndjson").out.splitlines()) == len(rows)
+    head, *cells = csv.reader(clerk("doctor", "-o", "csv").out.splitlines())
+    assert (head, [row[0] for row in cells]) == (names, [row["check"] for row in rows])
+    assert clerk("doctor", "-q").out.splitlines() == [row["check"] for row in rows]
 
 
 def test_without_a_daemon_one_is_warned(clerk: Clerk) -> None:
