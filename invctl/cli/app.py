@@ -31,6 +31,7 @@ def commands() -> Table:
         "list": Entry("invctl.cli.product:list_", "List the products."),
         "show": Entry("invctl.cli.product:show", "Show one product and what there is of it."),
         "edit": Entry("invctl.cli.product:edit", "Change a product's name or price."),
+        "import": Entry("invctl.cli.imports:product", "Add and change the products of a CSV file."),
     }
     product["reorder"] = Entry("invctl.cli.reorder:reorder", "Set at which level an item is low.")
     barcode = {
@@ -45,6 +46,19 @@ def commands() -> Table:
         "finish": Entry("invctl.cli.count:finish", "Post the differences, and end the count."),
         "cancel": Entry("invctl.cli.count:cancel", "End the count, and post nothing."),
     }
+    export = {
+        "products": Entry("invctl.cli.export:products", "Every product."),
+        "stock": Entry("invctl.cli.export:stock", "What there is of every item."),
+        "reservations": Entry("invctl.cli.export:reservations", "Every reservation, ended or not."),
+        "history": Entry("invctl.cli.export:history", "Every event, from the first."),
+    }
+    completion = {
+        "bash": Entry("invctl.cli.completion:bash", "Print the script for bash."),
+        "zsh": Entry("invctl.cli.completion:zsh", "Print the script for zsh."),
+        "fish": Entry("invctl.cli.completion:fish", "Print the script for fish."),
+        "words": Entry("invctl.cli.completion:words", "What these scripts ask: how the words typed so far go on."),
+    }
+    config = {"show": Entry("invctl.cli.config:show", "Show every setting and, if asked, where it comes from.")}
     daemon = {
         "start": Entry("invctl.cli.daemon:start", "Start the daemon in the background, and wait until it runs."),
         "stop": Entry("invctl.cli.daemon:stop", "End the daemon, and wait until it has ended."),
@@ -65,10 +79,12 @@ def commands() -> Table:
         ),
         "show": Entry("invctl.cli.show:show", "Show a reservation and its story.", selling),
         "stock": Entry("invctl.cli.stock:stock", "Show what is on hand, reserved and available.", stock),
+        "stock import": Entry("invctl.cli.imports:stock", "Take in, or correct, what a CSV file says.", stock),
         "receive": Entry("invctl.cli.adjust:receive", "Take in a delivery.", stock),
         "adjust": Entry("invctl.cli.adjust:adjust", "Correct what is on hand, with a reason.", stock),
         "history": Entry("invctl.cli.history:history", "Show the last events of an item, or of the store.", stock),
         "count": Family(count, "Count the shelves, while trade goes on.", stock),
+        "export": Family(export, "Write out all that there is, for other programs.", stock),
         "product": Family(product, "What the store carries.", stock),
         "barcode": Family(barcode, "Other names of the items, as their labels have them.", stock),
         "init": Entry("invctl.cli.init:init", "Open a new store.", store),
@@ -77,6 +93,9 @@ def commands() -> Table:
         "restore": Entry("invctl.cli.restore:restore", "Put a backup in the place of the ledger.", store),
         "sync": Entry("invctl.cli.sync:sync", "Wait until head office has everything.", store),
         "verify": Entry("invctl.cli.verify:verify", "Replay the ledger and check that it holds.", store),
+        "config": Family(config, "The settings of this store.", store),
+        "doctor": Entry("invctl.cli.doctor:doctor", "Look whether all is well, and say what mends what is not.", store),
+        "completion": Family(completion, "Let the shell complete commands, items and reservations.", store),
         "daemon": Family(daemon, "The daemon that carries every change to head office.", store),
     }
 

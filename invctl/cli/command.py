@@ -65,11 +65,14 @@ def open_ledger(ctx: Context) -> Iterator[Ledger]:
         try:
             yield ledger
         except (NotEnoughStockError, NotFoundError, WrongStateError) as refusal:
-            if output(ctx).fmt != "table":
-                raise
-            if refusal.details.get("replayed"):
+            people = output(ctx).fmt == "table"
+            if people and refusal.details.get("replayed"):
                 output(ctx).talk("note: this request was refused before; this is the answer of then")
-            if isinstance(refusal, NotFoundError):
+            if isinstance(refusal, NotFoundError) and "sku" in refusal.details:
+                from invctl.cli.nearest import with_nearest  # noqa: PLC0415 - costs, and is rare
+
+                raise with_nearest(refusal, ledger) from refusal
+            if not people or isinstance(refusal, NotFoundError):
                 raise
             from invctl.cli.refusals import for_people  # noqa: PLC0415 - costs, and is rare
 

@@ -25,6 +25,7 @@ def stock(
     """Show what is on hand, reserved and available.
 
     A reservation whose time is over no longer counts. JSON says as of which event of the ledger the numbers are.
+    `invctl stock import` takes in a whole file.
 
     For example:
 

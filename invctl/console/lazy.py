@@ -40,7 +40,10 @@ class Family(NamedTuple):
 
 
 Table = Mapping[str, Entry | Family]
-"""A command line as data: names, in the order in which they are listed."""
+"""A command line as data: names, in the order in which they are listed.
+
+A name may be of two words, beside the first of them: `stock` takes an argument, `stock import` is another command.
+"""
 
 
 class LazyGroup(TyperGroup):
@@ -92,6 +95,8 @@ class LazyGroup(TyperGroup):
         self, ctx: _click.Context, args: list[str]
     ) -> tuple[str | None, _click.Command | None, list[str]]:
         """Find the command that is called. Raises click's UsageError, with the names that come close."""
+        if (both := " ".join(args[:2])) in self._table:
+            return both, self.get_command(ctx, both), args[2:]
         command = self.get_command(ctx, args[0])
         if command is None:
             self._unknown(ctx, args[0])

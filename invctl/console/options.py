@@ -95,6 +95,16 @@ def shared(ctx: Context, name: str) -> Any:
     return ctx.meta.get(_KEY + name)
 
 
+def typed(ctx: Context, name: str) -> bool:
+    """Tell whether a shared option was given on the command line, before or after the command's name."""
+    at: Context | None = ctx
+    while at is not None:
+        if at.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            return True
+        at = at.parent
+    return False
+
+
 def output_options(quiet: str = BARE_ID) -> list[TyperOption]:
     """Make `-o` and `-q`, which every command has; `quiet` is the help of the latter."""
     return [

@@ -49,32 +49,36 @@ def adjust(
         InvalidValueError: a value is out of range, or the sign does not fit the reason.
 
     """
-    check_text(note, "note", NOTE_CHARS_MAX)
+    check_note(note)
     check_text(document, "document's number", NOTE_CHARS_MAX)
     if not changes:
         raise InvalidValueError("nothing to adjust", hint="name a SKU, and how it changes")
     for sku, change in changes.items():
-        _check_change(sku, change, reason)
+        check_change(sku, change, reason)
 
     def body(write: Write, origin: Origin) -> Receipt:
-        short = []
-        for sku, change in changes.items():
-            level = write.level(sku)
-            if level.available + change < 0:
-                short.append(Shortage(sku, -change, level))
-            if level.on_hand + change > LEVEL_MAX:
-                hint = f"{LEVEL_MAX} is the most"
-                raise InvalidValueError(f"{sku} would come to {level.on_hand + change}", hint=hint)
-        if short:
-            raise not_enough(write, short)
-        moves = [Move(sku, change, 0, {}) for sku, change in changes.items()]
-        return append(write, moves, reason, note, origin, document=document)
+        return append(write, moves_of(write, changes), reason, note, origin, document=document)
 
     arguments: dict[str, Any] = {"lines": sorted(changes.items()), "reason": reason, "note": note}
     if document:
         # Not where there is none: a request from before documents were known is the same one still.
         arguments["document"] = document
     return ledger.decide("stock.adjust", arguments, origin, changes, body, grows=reason in ONLY_UP)
+
+
+def moves_of(write: Write, changes: Mapping[str, int]) -> list[Move]:
+    """Return these changes as moves. Raises as `adjust` does where the levels do not allow them."""
+    short = []
+    for sku, change in changes.items():
+        level = write.level(sku)
+        if level.available + change < 0:
+            short.append(Shortage(sku, -change, level))
+        if level.on_hand + change > LEVEL_MAX:
+            hint = f"{LEVEL_MAX} is the most"
+            raise InvalidValueError(f"{sku} would come to {level.on_hand + change}", hint=hint)
+    if short:
+        raise not_enough(write, short)
+    return [Move(sku, change, 0, {}) for sku, change in changes.items()]
 
 
 def append(write: Write, moves: list[Move], reason: str, note: str, origin: Origin, *, document: str = "") -> Receipt:
@@ -92,7 +96,13 @@ def append(write: Write, moves: list[Move], reason: str, note: str, origin: Orig
     return receipt
 
 
-def _check_change(sku: str, change: int, reason: str) -> None:
+def check_note(note: str) -> None:
+    """Raise InvalidValueError where a note is too long, or not printable."""
+    check_text(note, "note", NOTE_CHARS_MAX)
+
+
+def check_change(sku: str, change: int, reason: str) -> None:
+    """Raise InvalidValueError where a level cannot change so for this reason."""
     if reason not in REASONS:
         raise InvalidValueError(f"{reason!r} is not a reason", hint="one of " + ", ".join(REASONS))
     # A count that finds what was expected is worth as much as any other.

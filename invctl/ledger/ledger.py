@@ -269,12 +269,13 @@ class Ledger:
         body: Callable[[Write, Origin], Receipt],
         *,
         grows: bool = False,
+        dry_run: bool = False,
     ) -> Receipt:
         """Decide one operation in one transaction, once for each request id.
 
         What is due for `skus` expires first, and stays expired even where `body` then refuses. `body` checks
         before it writes; the origin that it gets bears the request's fingerprint. What `grows` begins something new,
-        and is refused where the disk is low.
+        and is refused where the disk is low. A `dry_run` decides the same, and leaves everything as it is.
         """
         check_origin(origin)
         with self.write() as write:
@@ -288,12 +289,13 @@ class Ledger:
             try:
                 receipt = body(write, origin)
             except (NotFoundError, NotEnoughStockError, WrongStateError) as refusal:
-                if write.head == write.settled:
+                if write.head == write.settled and not dry_run:
                     requests.remember_refusal(write, origin, refusal)
                     write.commit()
                 raise
             requests.remember(write, origin, receipt.seq)
-            write.commit()
+            if not dry_run:
+                write.commit()
         return receipt
 
     def check_room(self) -> None:

@@ -58,12 +58,16 @@ def edit(ledger: Ledger, sku: str, changes: dict[str, Any], origin: Origin = NOB
         data = {"sku": sku, "name": name, "price": price, **changes}
         if (data["name"], data["price"]) == (name, price):
             return Receipt(0, b"")
-        write.connection.execute(
-            "UPDATE products SET name = ?, price = ? WHERE sku = ?", (data["name"], data["price"], sku)
-        )
-        return write.append(events.PRODUCT_EDITED, sku, _with_clerk(data, origin), origin)
+        return update(write, data, origin)
 
     return ledger.decide("product.edit", {"sku": sku, **changes}, origin, (), body)
+
+
+def update(write: Write, data: dict[str, Any], origin: Origin) -> Receipt:
+    """Write a product's new name and price, within a transaction that has checked them."""
+    values = (data["name"], data["price"], data["sku"])
+    write.connection.execute("UPDATE products SET name = ?, price = ? WHERE sku = ?", values)
+    return write.append(events.PRODUCT_EDITED, data["sku"], _with_clerk(data, origin), origin)
 
 
 def check_product(name: str, price: int | None) -> None:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from invctl.ledger.ledger import Ledger
 
-_STOCK = """
+STOCK = """
 SELECT sku, name, price, on_hand, reserved - due, version FROM (
     SELECT sku, name, price, on_hand, reserved, version,
         coalesce((SELECT sum(quantity) FROM reservation_lines AS line
                   WHERE line.sku = stock.sku AND line.due_us <= ?), 0) AS due
     FROM products JOIN stock USING (sku))
 """
-_HELD = f"SELECT {COLUMNS} FROM reservations"
+HELD = f"SELECT {COLUMNS} FROM reservations"
 
 
 class StockRow(NamedTuple):
@@ -93,14 +93,11 @@ def stock(ledger: Ledger, sku: str | None = None) -> tuple[list[StockRow], int]:
     """Return the levels, by SKU, and the seq that they are as of. Raises NotFoundError for an unknown SKU."""
     with ledger.read():
         where = " WHERE sku = ?" if sku else ""
-        found = ledger.rows(_STOCK + where + " ORDER BY sku", [ledger.now_us(), *([sku] if sku else [])])
+        found = ledger.rows(STOCK + where + " ORDER BY sku", [ledger.now_us(), *([sku] if sku else [])])
         seq = head_seq(ledger)
     if sku and not found:
         raise _not_carried(sku)
-    rows = [
-        StockRow(sku_, name, price, on_hand, reserved, on_hand - reserved, version)
-        for sku_, name, price, on_hand, reserved, version in found
-    ]
+    rows = [as_level(*row) for row in found]
     return rows, seq
 
 
@@ -126,6 +123,16 @@ def stock_at(ledger: Ledger, at_us: int, sku: str | None = None) -> list[PastRow
         PastRow(sku_, name, on_hand, reserved, on_hand - reserved, version, seq)
         for sku_, name, on_hand, reserved, version, seq in rows
     ]
+
+
+def as_level(sku: str, name: str, price: int | None, on_hand: int, reserved: int, version: int) -> StockRow:
+    """Return a row of `STOCK`."""
+    return StockRow(sku, name, price, on_hand, reserved, on_hand - reserved, version)
+
+
+def requested(ledger: Ledger, request_id: str | None) -> bool:
+    """Say whether there is an outcome under this request id."""
+    return bool(request_id and ledger.row("SELECT 1 FROM requests WHERE id = ?", (request_id,)))
 
 
 def head_seq(ledger: Ledger) -> int:
@@ -176,15 +183,15 @@ def reservations(
             where.append("order_reference = ?")
             bindings.append(order)
         by = "expires_us" if status == "pending" else "created_us DESC"
-        sql = f"{_HELD} WHERE {' AND '.join(where)} ORDER BY {by}, reservation LIMIT ?"
-        return [_reservation(ledger, Held(*row), now) for row in ledger.rows(sql, [*bindings, limit])]
+        sql = f"{HELD} WHERE {' AND '.join(where)} ORDER BY {by}, reservation LIMIT ?"
+        return [as_reservation(ledger, Held(*row), now) for row in ledger.rows(sql, [*bindings, limit])]
 
 
 def reservation(ledger: Ledger, text: str) -> Reservation:
     """Return one reservation, by its id or the beginning of an open one's. Raises as `reservations.find` does."""
     with ledger.read():
         now = ledger.now_us()
-        return _reservation(ledger, find(ledger.connection, text, now), now)
+        return as_reservation(ledger, find(ledger.connection, text, now), now)
 
 
 def history(ledger: Ledger, sku: str | None = None, *, limit: int = 50) -> list[HistoryRow]:
@@ -203,7 +210,7 @@ def history(ledger: Ledger, sku: str | None = None, *, limit: int = 50) -> list[
                 (sku, limit),
             )
         # Every event has a row at least; of the first there may be some too many.
-        return [row for seq, body in reversed(found) for row in _told(seq, events.parse(body), sku)][-limit:]
+        return [row for seq, body in reversed(found) for row in told(seq, events.parse(body), sku)][-limit:]
 
 
 def story(ledger: Ledger, text: str) -> list[HistoryRow]:
@@ -215,7 +222,7 @@ def story(ledger: Ledger, text: str) -> list[HistoryRow]:
             " AND json_extract(CAST(body AS TEXT), '$.data.reservation') = ? ORDER BY seq",
             (held.first_seq, held.last_seq, held.reservation),
         )
-        return [row for seq, body in found for row in _told(seq, events.parse(body), None)]
+        return [row for seq, body in found for row in told(seq, events.parse(body), None)]
 
 
 def link(ledger: Ledger) -> LinkRow:
@@ -241,7 +248,8 @@ def status(ledger: Ledger) -> Status:
         return Status(last[0], last[1], products, open_, known, pending[0] if pending else 0)
 
 
-def _reservation(ledger: Ledger, held: Held, now: int) -> Reservation:
+def as_reservation(ledger: Ledger, held: Held, now: int) -> Reservation:
+    """Return a row of `HELD` with its lines, as it stands at a time, in microseconds."""
     found = ledger.rows(
         "SELECT sku, quantity, confirmed, released FROM reservation_lines WHERE reservation = ? ORDER BY sku",
         (held.reservation,),
@@ -276,7 +284,8 @@ def _not_carried(sku: str) -> NotFoundError:
     return NotFoundError(f"no product {sku}", hint="`invctl product list` shows what there is", sku=sku)
 
 
-def _told(seq: int, event: events.Event, sku: str | None) -> Iterator[HistoryRow]:
+def told(seq: int, event: events.Event, sku: str | None) -> Iterator[HistoryRow]:
+    """Yield an event's rows: one for each item that it moves, or for this one alone, and one where there is none."""
     data = event.data
     # An expiry is told as of when it was due, and nobody did it: the event's clerk is the one who had reserved.
     by_itself = event.type == events.RESERVATION_EXPIRED

@@ -72,7 +72,7 @@ FITTING = {
     "price": ["80.00", "7", "0.5"],
     "store": ["downtown", "midtown"],
     "stores": ["downtown", "midtown"],
-    "file": ["copy.db", "other.db", "."],
+    "file": ["copy.db", "other.db", ".", "products.csv", "stock.csv"],
     "name": ["Mouse, red", "\u20ac \U0001f400"],
     "currency": ["EUR", "JPY"],
     "timezone": ["UTC", "America/New_York"],
@@ -258,6 +258,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         key = key_of(reservations.reserve(ledger, {"MOUSE-001": 2, "LAPTOP-001": 1}))
     (place / "store" / RUN).mkdir()
     (place / "store" / RUN / LOG_FILE).write_text('{"action":"bus.lost","level":"error"}\n[1]\n"a"\nTrace\x1b[31m\n')
+    (place / "products.csv").write_text("sku,name,price\nMOUSE-001,Mouse,80.00\nCABLE-9,Cable,\n")
+    (place / "stock.csv").write_text("sku;quantity;reason\nMOUSE-001;5;\nLAPTOP-001;-1;damaged\n")
     home = ["--home", str(place / "office")]
     assert ask(INVCENTRAL, ["init", *home]).code == 0
     assert ask(INVCENTRAL, ["stores", "admit", "downtown", "--unheard", *home]).code == 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cli
 
 NAMES = [
-    (name, *sub)
+    (*name.split(), *sub)
     for name, entry in commands().items()
     for sub in ([(each,) for each in entry.commands] if isinstance(entry, Family) else [()])
 ]
@@ -32,8 +32,8 @@ def parse(argv: list[str]) -> Any:
     context = command.make_context("invctl", argv[1:])
     while isinstance(command, LazyGroup):
         words: list[str] = [*context._protected_args, *context.args]
-        command = command.get_command(context, words[0])
-        context = command.make_context(words[0], words[1:], parent=context)
+        name, command, rest = command.resolve_command(context, words)
+        context = command.make_context(name, rest, parent=context)
     return command
 
 

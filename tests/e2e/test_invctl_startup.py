@@ -68,9 +68,14 @@ OTHERS = [
     "product edit MOUSE-001 --price 75",
     "init uptown --home NEW",
     "daemon status",
+    "product import PRODUCTS --dry-run",
+    "export history",
+    "config show --origin",
+    "doctor --bundle NEW.tar.gz",
+    "completion words -- confirm R",
 ]
 # Answers that are read by programs need no table.
-PLAIN = ["stock -o json", "reservations -o csv", "history -o ndjson", "product list -q"]
+PLAIN = ["stock -o json", "export stock -o csv", "reservations -o csv", "history -o ndjson", "product list -q"]
 
 
 class Seen(NamedTuple):
@@ -85,7 +90,9 @@ def spy(clerk: Clerk, tmp_path: Path) -> Any:
     key = clerk("reserve", "MOUSE-001=2", "-q").out.strip()
 
     def run(command: str) -> Seen:
-        places = {"KEY": key, "NEW": str(tmp_path / "new")}
+        places = {"KEY": key, "NEW": str(tmp_path / "new"), "NEW.tar.gz": str(tmp_path / "new.tar.gz")}
+        places["PRODUCTS"] = str(tmp_path / "products.csv")
+        (tmp_path / "products.csv").write_text("sku,name\nCABLE-001,Cable\n")
         done = subprocess.run(
             [sys.executable, "-c", SPY, *(places.get(word, word) for word in command.split())],
             env={**environment(clerk.home), "SPY_REPORT": str(report)},
