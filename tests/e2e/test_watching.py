@@ -134,12 +134,14 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
         'invd_link_state{state="up",store="downtown"}': 1,
         'invd_link_state{state="unknown",store="downtown"}': 0,
         'invd_suspect_skus{store="downtown"}': 0,
+        'invd_reservations_total{outcome="created",store="downtown"}': 0,
         'invctl_breaker_state{breaker="bus",state="closed"}': 1,
         "invctl_ready": 1,
         "invctl_bus_subscriptions_total": 1,
     }
     assert {name: seen[name] for name in expected} == expected
     assert 0 <= seen['invd_last_ack_age_seconds{store="downtown"}'] < 3600
+    assert seen['invd_disk_free_bytes{store="downtown"}'] > 0
     assert seen["invctl_bus_published_messages_total"] >= 2
     assert seen["process_cpu_seconds_total"] > 0
     eventually(lambda: scrape(office).get('invcentral_store_applied_seq{store="downtown"}') == 6)
@@ -161,6 +163,7 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
     }
     assert {name: seen[name] for name in expected} == expected
     assert seen['invcentral_frames_total{kind="events"}'] >= 1
+    assert seen["invcentral_disk_free_bytes"] > 0
     # A lease is renewed by the same call, where all this takes longer than a third of one; it is not denied, or lost.
     assert seen['invcentral_lease_calls_total{call="acquire",outcome="granted"}'] >= 1
     assert seen['invcentral_lease_calls_total{call="acquire",outcome="denied"}'] == 0
@@ -262,6 +265,23 @@ async def test_a_line_that_goes_dead_without_a_word_is_noticed_on_both_sides(cha
         await line.heal()
         await asyncio.to_thread(acked, 7)
         await asyncio.to_thread(both, 200)
+
+
+@pytest.mark.business
+def test_what_becomes_of_reservations_is_counted(chain: Chain) -> None:
+    invd = chain.start_daemon()
+    eventually(lambda: scrape(invd).get('invd_head_seq{store="downtown"}') == 6)
+    for command in (("confirm",), ("cancel",), ()):
+        key = chain.clerk("reserve", "MOUSE-001", "-q").out.strip()
+        if command:
+            assert chain.clerk(*command, key).code == 0
+
+    def counted() -> dict[str, float]:
+        seen = scrape(invd)
+        outcomes = ("created", "confirmed", "cancelled", "expired")
+        return {each: seen[f'invd_reservations_total{{outcome="{each}",store="downtown"}}'] for each in outcomes}
+
+    eventually(lambda: counted() == {"created": 3, "confirmed": 1, "cancelled": 1, "expired": 0})
 
 
 def test_one_trace_is_in_the_lines_of_what_was_published_committed_and_acknowledged(chain: Chain) -> None:
