@@ -23,6 +23,7 @@ from scripts.chain.waiting import wait_until
 from tests.e2e.clerk import environment
 from tests.proxy import Proxy
 from tests.servers import real_broker
+from tests.unit.deploy.files import ours_in, rules, shown_exprs
 from tests.watching import PATIENCE_S, Seen, get, scrape
 
 if TYPE_CHECKING:
@@ -265,6 +266,17 @@ async def test_a_line_that_goes_dead_without_a_word_is_noticed_on_both_sides(cha
         await line.heal()
         await asyncio.to_thread(acked, 7)
         await asyncio.to_thread(both, 200)
+
+
+def test_all_that_rules_and_dashboard_ask_for_is_shown(chain: Chain) -> None:
+    urls = chain.start_daemon(), chain.start_central()
+    asked = {name for expr in [*shown_exprs(), *(rule["expr"] for rule in rules())] for name in ours_in(expr)}
+    assert len(asked) > 20
+
+    def lacking() -> set[str]:
+        return asked - {name.partition("{")[0] for url in urls for name in scrape(url)}
+
+    eventually(lambda: not lacking())
 
 
 @pytest.mark.business

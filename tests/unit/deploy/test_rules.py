@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.deploy.files import OPERATIONS, PROMETHEUS, RULES, TRIALS, read, rules
+from tests.unit.deploy.files import OPERATIONS, PROMETHEUS, RULES, TRIALS, ours_in, read, rules
+from tests.unit.deploy.promtool import promtool_says
 from tests.unit.docs.test_operations import shown_metrics
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 pytestmark = pytest.mark.metrics
-
-OURS = re.compile(r"\b((?:invctl|invd|invcentral)_\w+)(?:\{([^}]*)\})?")
-
-
-def promtool() -> str:
-    """Find Prometheus's own tool, or skip the test: it comes with Prometheus, not with Python."""
-    found = os.environ.get("INVCTL_TEST_PROMTOOL") or shutil.which("promtool")
-    if not found:
-        pytest.skip("needs promtool: on the PATH, or named by INVCTL_TEST_PROMTOOL")
-    return found
-
-
-def promtool_says(command: str, kind: str, path: Path) -> str:
-    """Run it on a file, which it has to find good."""
-    done = subprocess.run([promtool(), command, kind, str(path)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_prometheus_takes_the_rules_and_the_configuration_that_names_them() -> None:
@@ -51,8 +28,8 @@ def test_they_are_about_metrics_labels_and_jobs_that_there_are() -> None:
     jobs = {job["job_name"] for job in scraped["scrape_configs"]}
     exprs = [rule["expr"] for rule in rules()]
     for expr in exprs:
-        for name, selector in OURS.findall(expr):
-            assert set(re.findall(r"(\w+)[!=]~?=?\"", selector)) <= shown[name]
+        for name, selected_by in ours_in(expr).items():
+            assert selected_by <= shown[name]
         for job in re.findall(r'job=~?"([^"]+)"', expr):
             assert set(job.split("|")) <= jobs
     # Where nothing is there to be added up, that has to count as 0; and a process that is gone, to be noticed.
@@ -63,9 +40,8 @@ def test_they_are_about_metrics_labels_and_jobs_that_there_are() -> None:
 def test_what_a_rule_tells_of_is_a_label_that_it_has() -> None:
     shown = shown_metrics()
     for rule in rules():
-        names = {name for name, _ in OURS.findall(rule["expr"])}
         told = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
-        assert told <= {"job", "instance"}.union(*(shown[name] for name in names)), rule["alert"]
+        assert told <= {"job", "instance"}.union(*(shown[name] for name in ours_in(rule["expr"]))), rule["alert"]
 
 
 def test_each_is_explained_in_its_order_and_says_how_urgent_it_is() -> None:
