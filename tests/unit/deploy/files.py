@@ -16,6 +16,7 @@ RULES = PROMETHEUS / "invctl.rules.yml"
 TRIALS = PROMETHEUS / "invctl.test.yml"
 GRAFANA = DEPLOY / "grafana"
 DASHBOARD = GRAFANA / "dashboards" / "invctl.json"
+UNITS = DEPLOY / "systemd"
 OPERATIONS = ROOT / "docs" / "operations.md"
 _OURS = re.compile(r"\b((?:invctl|invd|invcentral)_\w+)(?:\{([^}]*)\})?")
 
