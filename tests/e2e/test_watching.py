@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.metrics
 
+PASSWORD = "hush/ed@1"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -335,6 +336,36 @@ def test_flags_come_before_the_environment_and_off_is_off(chain: Chain) -> None:
     chain.start("daemon", "run", str(chain.clerk.home), "--metrics-port", "off")
     eventually(lambda: chain.daemon_says().get("connection") == "connected")
     assert chain.daemon_says()["metrics"] is None
+
+
+@pytest.mark.fault_tolerance
+@pytest.mark.parametrize("known", [True, False], ids=["right", "wrong"])
+def test_the_broker_s_password_is_used_and_shown_nowhere(clerk: Clerk, tmp_path: Path, *, known: bool) -> None:
+    with real_broker(PASSWORD) as broker:
+        url = broker.url if known else broker.url.replace("hush", "guess")
+        passwords = [unquote(urlsplit(url).password or ""), urlsplit(url).password or ""]
+        chain = Chain(clerk, tmp_path / "office", url)
+        try:
+            urls = chain.start_daemon("--log-level", "debug"), chain.start_central("--log-level", "debug")
+            if known:
+                eventually(lambda: ready(urls[0]).status == ready(urls[1]).status == 200)
+                eventually(lambda: scrape(urls[0])['invd_acked_seq{store="downtown"}'] == 6)
+            else:
+                eventually(lambda: "bus_breaker" in ready(urls[0]).json["reasons"])
+                eventually(lambda: "leases_breaker" in ready(urls[1]).json["reasons"])
+            shown = [json.dumps([chain.daemon_says(), chain.central_says()])]
+            shown += [str(get(each, path).body) for each in urls for path in ("/metrics", "/livez", "/readyz")]
+            shown += [str(clerk(*each)) for each in (("status",), ("status", "-o", "json"), ("daemon", "status"))]
+            for form in ("table", "json"):
+                status = [sys.executable, "-m", "central", "status", "-o", form]
+                shown.append(
+                    subprocess.run(status, env=chain.environ, capture_output=True, text=True, check=True).stdout
+                )
+        finally:
+            chain.end()
+        shown += [(tmp_path / f"{number}.log").read_text() for number in (0, 1)]
+        assert all(shown)
+        assert not [text for text in shown for each in passwords if each in text]
 
 
 @pytest.mark.fault_tolerance

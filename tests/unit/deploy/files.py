@@ -17,6 +17,7 @@ TRIALS = PROMETHEUS / "invctl.test.yml"
 GRAFANA = DEPLOY / "grafana"
 DASHBOARD = GRAFANA / "dashboards" / "invctl.json"
 UNITS = DEPLOY / "systemd"
+COMPOSE = DEPLOY / "compose.yml"
 OPERATIONS = ROOT / "docs" / "operations.md"
 _OURS = re.compile(r"\b((?:invctl|invd|invcentral)_\w+)(?:\{([^}]*)\})?")
 
