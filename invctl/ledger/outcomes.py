@@ -38,11 +38,13 @@ class Outcomes:
     def count(self) -> Mapping[str, int]:
         """Return how many were made and how many ended, by outcome, since the beginning."""
         upto_seq = min(reads.head_seq(self._ledger), self._seq + EVENTS_AT_ONCE)
-        found = self._ledger.rows(
-            "SELECT type, count(*) FROM events WHERE seq > ? AND seq <= ? GROUP BY type", (self._seq, upto_seq)
-        )
-        for type_, number in found:
-            if outcome := OUTCOMES.get(type_):
-                self._counts[outcome] += number
-        self._seq = upto_seq
+        # A daemon may have hundreds of stores, most of them quiet.
+        if upto_seq > self._seq:
+            found = self._ledger.rows(
+                "SELECT type, count(*) FROM events WHERE seq > ? AND seq <= ? GROUP BY type", (self._seq, upto_seq)
+            )
+            for type_, number in found:
+                if outcome := OUTCOMES.get(type_):
+                    self._counts[outcome] += number
+            self._seq = upto_seq
         return self._counts.copy()

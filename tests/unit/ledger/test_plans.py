@@ -58,7 +58,7 @@ DAILY: dict[str, Callable[[Ledger, ManualClock], Any]] = {
     "history of a SKU": lambda ledger, _: reads.history(ledger, "MOUSE"),
     "status": lambda ledger, _: reads.status(ledger),
     "outbox": lambda ledger, _: (LedgerOutbox(ledger).head(), LedgerOutbox(ledger).read(1, 10, 1000)),
-    "outcomes": lambda ledger, _: Outcomes(ledger).count(),
+    "outcomes": lambda ledger, _: (counted := Outcomes(ledger), hold(ledger, MOUSE=1), counted.count()),
     "checkpoint": lambda ledger, _: (checkpoints.is_due(ledger, begun_us=0), checkpoints.append(ledger)),
     "remember central": lambda ledger, _: outbox.remember_link(ledger, acked_seq=1, state="up", reason="", suspects=0),
     "seed a store that has traded": lambda ledger, _: seed_again(ledger),
