@@ -64,6 +64,8 @@ class Sight(NamedTuple):
     """How many centrals live; 0 while this one is not seen itself."""
     shards: int = 0
     """How many there are in all."""
+    disk_free_bytes: Callable[[], int | None] = lambda: None
+    """What may still be written to the disk of its folder; None where that cannot be told."""
 
 
 class OfficeCollector(Collector):
@@ -164,13 +166,16 @@ def _of_work(counts: Counts[str]) -> Iterator[Metric]:
 
 
 def _of_sight(sight: Sight, held: Collection[int]) -> Iterator[Metric]:
-    for name, text, value in (
+    numbers: tuple[tuple[str, str, float | None], ...] = (
         ("shards", "Shards that there are, whoever serves them.", sight.shards),
         ("shards_held", "Shards that this central serves; a standby has none.", len(held)),
         ("centrals", "Centrals that live, as this one sees them; 0 where it is not seen itself.", sight.living()),
-    ):
+        ("disk_free_bytes", "What may still be written to the disk of its folder.", sight.disk_free_bytes()),
+    )
+    for name, text, value in numbers:
         gauge = GaugeMetricFamily(f"invcentral_{name}", text)
-        gauge.add_metric([], value)
+        if value is not None:
+            gauge.add_metric([], value)
         yield gauge
 
 
@@ -196,6 +201,7 @@ def _of_stores(stores: Sequence[StoreRow], noted_s: float, now_s: float) -> Iter
         (age_s(each.fresh.age_s) for each in admitted),
     )
     yield of_each("heard_age_seconds", "Since the store last spoke.", (age_s(each.fresh.heard_s) for each in admitted))
+    yield of_each("open_reservations", "Reservations that are open.", (each.open_reservations for each in admitted))
     yield of_each("suspect_skus", "Items whose level is in doubt.", (each.suspects for each in admitted))
     yield of_each(
         "diverged",

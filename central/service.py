@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from central.database import describe, reading
+from central.disk import free_bytes
 from central.fence import FenceLostError, take_over
 from central.latency import Latencies
 from central.leases import LEASE_TTL_S, Leases
@@ -132,7 +133,9 @@ class Service:
             log=log,
             predecessor=predecessor,
         )
-        watching.sees(Sight(self._leases.fences, lambda: self._presence.living, shards))
+        watching.sees(
+            Sight(self._leases.fences, lambda: self._presence.living, shards, partial(free_bytes, status_path.parent))
+        )
         self._refusal: RefusedError | None = None
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Context, Exit, Option
@@ -18,6 +19,7 @@ from invctl.errors import InvalidValueError, NotFoundError
 from invctl.ledger.ledger import FILE
 from invctl.runtime.breaker import Breaker
 from invctl.runtime.logs import LogFormat, LogLevel, configure
+from invctl.runtime.manager import ServiceManager
 from invctl.runtime.process import run_until_signal
 from invctl.runtime.watch import BusMeter, new_registry, watched
 from invctl.settings import folder, home_of, load, oddities
@@ -72,6 +74,8 @@ def run_stores(
     meter = BusMeter()
     registry.register(meter)
 
+    manager = ServiceManager.following(service.health, os.environ, clock)
+
     def lost(error: UnreachableError) -> None:
         meter.lost()
         service.bus_lost(error)
@@ -95,7 +99,7 @@ def run_stores(
 
         with watched(shared.metrics, registry, service.health, log=log) as where:
             service.watched_at(where)
-            code = run_until_signal(serve, log=log, on_stop=service.hurry)
+            code = run_until_signal(serve, log=log, on_stop=partial(manager.stopping, service.hurry))
     finally:
         service.release()
     raise Exit(code)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from daemon.metrics import StoreMeasure
 from invctl.backoff import Backoff
 from invctl.errors import BusyError, InventoryError, RefusedError, UnreachableError
-from invctl.ledger import checkpoints, history, outbox, reads, reservations
+from invctl.ledger import checkpoints, disk, history, outbox, outcomes, reads, reservations
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.rebase import rebase
 from invctl.ledger.verify import examine
@@ -69,6 +69,7 @@ class Courier:
         self._has_effects = asyncio.Event()
         self._forgetful = False
         self._expired = 0
+        self._outcomes = outcomes.Outcomes(self._reader)
         self._begun_us = clock.now_us()
         self.trouble: InventoryError | None = None
         """Why the store is not served now, None while it is."""
@@ -98,6 +99,8 @@ class Courier:
             pending_s=None if waited_s is None else self._clock.monotonic_s() - waited_s,
             suspects=state.suspects,
             expired=self._expired,
+            outcomes=self._outcomes.count(),
+            disk_free_bytes=disk.free_bytes(self._home.path),
         )
 
     def subscribed(self) -> None:
@@ -191,6 +194,7 @@ class Courier:
         upto, epoch = rejoin
         done = await self._on_thread(partial(rebase, self._writer, upto, epoch=epoch, boot=self.boot))
         self._reader.reload()
+        self._outcomes.skip()
         self._shipper.rejoined(self._clock.monotonic_s())
         self._learnt.set()
         self._log.warning(

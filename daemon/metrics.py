@@ -11,7 +11,7 @@ from invctl.runtime.watch import gauges
 from invctl.sync.shipper import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from invctl.clock import Clock
 
@@ -20,7 +20,7 @@ class StoreMeasure(NamedTuple):
     """One store, at one moment. Moments (`_s`) are the clock's monotonic ones; None where there is no such thing.
 
     `acked_s` is when the last `ack` came that the ledger agrees with, `pending_s` when the oldest event was written
-    that none has covered.
+    that none has covered. `outcomes` counts what became of reservations, as the ledger got it in this run.
     """
 
     store: str
@@ -31,6 +31,8 @@ class StoreMeasure(NamedTuple):
     pending_s: float | None
     suspects: int
     expired: int
+    outcomes: Mapping[str, int]
+    disk_free_bytes: int | None
 
 
 class StoreCollector(Collector):
@@ -72,11 +74,20 @@ class StoreCollector(Collector):
             (age_s(each.acked_s) for each in stores),
         )
         yield of_each("suspect_skus", "Items whose level is in doubt at head office.", (e.suspects for e in stores))
+        yield of_each(
+            "disk_free_bytes", "What may still be written to the ledger's disk.", (e.disk_free_bytes for e in stores)
+        )
         link = GaugeMetricFamily("invd_link_state", "1 for how head office answers, else 0.", labels=["store", "state"])
         expired = CounterMetricFamily("invd_expired_reservations", "Reservations let go.", labels=["store"])
+        reservations = CounterMetricFamily(
+            "invd_reservations", "Reservations made, and how they ended.", labels=["store", "outcome"]
+        )
         for each in stores:
+            for outcome, count in each.outcomes.items():
+                reservations.add_metric([each.store, outcome], count)
             expired.add_metric([each.store], each.expired)
             for state in Link:
                 link.add_metric([each.store, state.value], float(each.link is state))
         yield link
         yield expired
+        yield reservations

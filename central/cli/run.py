@@ -32,6 +32,7 @@ from invctl.locks.redis import RedisLocks
 from invctl.redis_connection import RedisLimits
 from invctl.runtime.breaker import Breaker, Patience
 from invctl.runtime.logs import LogFormat, LogLevel, configure, format_for
+from invctl.runtime.manager import ServiceManager
 from invctl.runtime.process import run_until_signal
 from invctl.runtime.watch import BusMeter, new_registry, watched
 from invctl.sync.telling import describe, trace_of
@@ -95,6 +96,8 @@ def run(
         meter = BusMeter()
         registry.register(meter)
 
+        manager = ServiceManager.following(watching.health, os.environ, clock)
+
         def lost(error: UnreachableError) -> None:
             meter.lost()
             watch.lost(error)
@@ -139,7 +142,7 @@ def run(
             watching.serves_at(where)
             failed: InventoryError | None = None
             try:
-                code = run_until_signal(serve, log=log, on_stop=partial(hurry, engine))
+                code = run_until_signal(serve, log=log, on_stop=partial(manager.stopping, partial(hurry, engine)))
             except InventoryError as error:
                 if (log_format or format_for(sys.stderr)) != "json" or shared(ctx, "output"):
                     raise

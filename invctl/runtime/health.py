@@ -29,6 +29,7 @@ class Health:
         self._beat_s = clock.monotonic_s()
         self._checks: dict[str, Check] = {}
         self._facts: dict[str, Callable[[], Any]] = {}
+        self._on_beat: Callable[[], None] = lambda: None
 
     def add_check(self, name: str, check: Check) -> None:
         """Let `check` say why the process is not ready, or None; it has to be quick, and safe on another thread."""
@@ -38,10 +39,15 @@ class Health:
         """Let `fact` give a JSON value that stands beside the answer to whether the process is ready; as a check."""
         self._facts[name] = fact
 
+    def on_beat(self, told: Callable[[], None]) -> None:
+        """Let `told` be called on the loop at each beat."""
+        self._on_beat = told
+
     async def beats(self) -> None:
         """Beat until cancelled."""
         while True:
             self.beat()
+            self._on_beat()
             await asyncio.sleep(BEAT_EVERY_S)
 
     def beat(self) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -23,6 +23,7 @@ from scripts.chain.waiting import wait_until
 from tests.e2e.clerk import environment
 from tests.proxy import Proxy
 from tests.servers import real_broker
+from tests.unit.deploy.files import ours_in, rules, shown_exprs
 from tests.watching import PATIENCE_S, Seen, get, scrape
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.metrics
 
+PASSWORD = "hush/ed@1"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -134,12 +136,14 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
         'invd_link_state{state="up",store="downtown"}': 1,
         'invd_link_state{state="unknown",store="downtown"}': 0,
         'invd_suspect_skus{store="downtown"}': 0,
+        'invd_reservations_total{outcome="created",store="downtown"}': 0,
         'invctl_breaker_state{breaker="bus",state="closed"}': 1,
         "invctl_ready": 1,
         "invctl_bus_subscriptions_total": 1,
     }
     assert {name: seen[name] for name in expected} == expected
     assert 0 <= seen['invd_last_ack_age_seconds{store="downtown"}'] < 3600
+    assert seen['invd_disk_free_bytes{store="downtown"}'] > 0
     assert seen["invctl_bus_published_messages_total"] >= 2
     assert seen["process_cpu_seconds_total"] > 0
     eventually(lambda: scrape(office).get('invcentral_store_applied_seq{store="downtown"}') == 6)
@@ -161,6 +165,7 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
     }
     assert {name: seen[name] for name in expected} == expected
     assert seen['invcentral_frames_total{kind="events"}'] >= 1
+    assert seen["invcentral_disk_free_bytes"] > 0
     # A lease is renewed by the same call, where all this takes longer than a third of one; it is not denied, or lost.
     assert seen['invcentral_lease_calls_total{call="acquire",outcome="granted"}'] >= 1
     assert seen['invcentral_lease_calls_total{call="acquire",outcome="denied"}'] == 0
@@ -264,6 +269,34 @@ async def test_a_line_that_goes_dead_without_a_word_is_noticed_on_both_sides(cha
         await asyncio.to_thread(both, 200)
 
 
+def test_all_that_rules_and_dashboard_ask_for_is_shown(chain: Chain) -> None:
+    urls = chain.start_daemon(), chain.start_central()
+    asked = {name for expr in [*shown_exprs(), *(rule["expr"] for rule in rules())] for name in ours_in(expr)}
+    assert len(asked) > 20
+
+    def lacking() -> set[str]:
+        return asked - {name.partition("{")[0] for url in urls for name in scrape(url)}
+
+    eventually(lambda: not lacking())
+
+
+@pytest.mark.business
+def test_what_becomes_of_reservations_is_counted(chain: Chain) -> None:
+    invd = chain.start_daemon()
+    eventually(lambda: scrape(invd).get('invd_head_seq{store="downtown"}') == 6)
+    for command in (("confirm",), ("cancel",), ()):
+        key = chain.clerk("reserve", "MOUSE-001", "-q").out.strip()
+        if command:
+            assert chain.clerk(*command, key).code == 0
+
+    def counted() -> dict[str, float]:
+        seen = scrape(invd)
+        outcomes = ("created", "confirmed", "cancelled", "expired")
+        return {each: seen[f'invd_reservations_total{{outcome="{each}",store="downtown"}}'] for each in outcomes}
+
+    eventually(lambda: counted() == {"created": 3, "confirmed": 1, "cancelled": 1, "expired": 0})
+
+
 def test_one_trace_is_in_the_lines_of_what_was_published_committed_and_acknowledged(chain: Chain) -> None:
     invd, _ = chain.start_daemon("--log-level", "debug"), chain.start_central("--log-level", "debug")
     acked = 'invd_acked_seq{store="downtown"}'
@@ -303,6 +336,36 @@ def test_flags_come_before_the_environment_and_off_is_off(chain: Chain) -> None:
     chain.start("daemon", "run", str(chain.clerk.home), "--metrics-port", "off")
     eventually(lambda: chain.daemon_says().get("connection") == "connected")
     assert chain.daemon_says()["metrics"] is None
+
+
+@pytest.mark.fault_tolerance
+@pytest.mark.parametrize("known", [True, False], ids=["right", "wrong"])
+def test_the_broker_s_password_is_used_and_shown_nowhere(clerk: Clerk, tmp_path: Path, *, known: bool) -> None:
+    with real_broker(PASSWORD) as broker:
+        url = broker.url if known else broker.url.replace("hush", "guess")
+        passwords = [unquote(urlsplit(url).password or ""), urlsplit(url).password or ""]
+        chain = Chain(clerk, tmp_path / "office", url)
+        try:
+            urls = chain.start_daemon("--log-level", "debug"), chain.start_central("--log-level", "debug")
+            if known:
+                eventually(lambda: ready(urls[0]).status == ready(urls[1]).status == 200)
+                eventually(lambda: scrape(urls[0])['invd_acked_seq{store="downtown"}'] == 6)
+            else:
+                eventually(lambda: "bus_breaker" in ready(urls[0]).json["reasons"])
+                eventually(lambda: "leases_breaker" in ready(urls[1]).json["reasons"])
+            shown = [json.dumps([chain.daemon_says(), chain.central_says()])]
+            shown += [str(get(each, path).body) for each in urls for path in ("/metrics", "/livez", "/readyz")]
+            shown += [str(clerk(*each)) for each in (("status",), ("status", "-o", "json"), ("daemon", "status"))]
+            for form in ("table", "json"):
+                status = [sys.executable, "-m", "central", "status", "-o", form]
+                shown.append(
+                    subprocess.run(status, env=chain.environ, capture_output=True, text=True, check=True).stdout
+                )
+        finally:
+            chain.end()
+        shown += [(tmp_path / f"{number}.log").read_text() for number in (0, 1)]
+        assert all(shown)
+        assert not [text for text in shown for each in passwords if each in text]
 
 
 @pytest.mark.fault_tolerance

@@ -36,7 +36,7 @@ def store_row(store: str = "downtown", status: str = ADMITTED, age_s: float | No
         applied_us=1,
         lag=3,
         suspects=2,
-        open_reservations=0,
+        open_reservations=6,
         other_ledger_us=None,
         fresh=Freshness(7, age_s, True, 10, 0.5, False, 5 if store == "midtown" else None),
     )
@@ -49,7 +49,7 @@ def test_stores_are_shown_once_they_are_admitted_and_their_ages_grow_by_themselv
     stores = [store_row(), store_row("midtown", age_s=None), store_row("harlem", status="pending")]
     meter.note_stores([*stores, store_row("bronx")._replace(shard=5)], {0: 40, 3: 7, 5: 9})
     meter.note_work(Counter(events=4, gap=2, hello_frames=9))
-    meter.sees(Sight(lambda: [0, 3], lambda: 2, 8))
+    meter.sees(Sight(lambda: [0, 3], lambda: 2, 8, lambda: 5_000_000))
     meter.lost("ended")
     meter.applied(0.003)
     meter.arrived([0.004, -1.0])
@@ -62,6 +62,8 @@ def test_stores_are_shown_once_they_are_admitted_and_their_ages_grow_by_themselv
         'invcentral_store_lag_events{store="downtown"}': 3,
         'invcentral_store_applied_seq{store="downtown"}': 7,
         'invcentral_store_suspect_skus{store="midtown"}': 2,
+        'invcentral_store_open_reservations{store="downtown"}': 6,
+        "invcentral_disk_free_bytes": 5_000_000,
         'invcentral_store_fresh_age_seconds{store="downtown"}': 11.5,
         'invcentral_store_heard_age_seconds{store="midtown"}': 10.5,
         'invcentral_store_diverged{store="downtown"}': 0,

@@ -9,6 +9,7 @@ import pytest
 from invctl.errors import NotEnoughStockError
 from invctl.ledger import adjustments, checkpoints, outbox, products, reads, reservations, seeding
 from invctl.ledger.outbox import LedgerOutbox
+from invctl.ledger.outcomes import Outcomes
 from invctl.ledger.writing import Origin
 from tests.unit.ledger.support import HOLD_S, hold
 
@@ -57,6 +58,7 @@ DAILY: dict[str, Callable[[Ledger, ManualClock], Any]] = {
     "history of a SKU": lambda ledger, _: reads.history(ledger, "MOUSE"),
     "status": lambda ledger, _: reads.status(ledger),
     "outbox": lambda ledger, _: (LedgerOutbox(ledger).head(), LedgerOutbox(ledger).read(1, 10, 1000)),
+    "outcomes": lambda ledger, _: (counted := Outcomes(ledger), hold(ledger, MOUSE=1), counted.count()),
     "checkpoint": lambda ledger, _: (checkpoints.is_due(ledger, begun_us=0), checkpoints.append(ledger)),
     "remember central": lambda ledger, _: outbox.remember_link(ledger, acked_seq=1, state="up", reason="", suspects=0),
     "seed a store that has traded": lambda ledger, _: seed_again(ledger),
