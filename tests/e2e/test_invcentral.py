@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,81 +23,16 @@ from invctl.clock import SystemClock
 from invctl.console.lazy import Family
 from scripts.chain.broker import free_port
 from tests.e2e.head_office import PATIENCE_S, Office, eventually, head_seq, serve_store
-from tests.integration.central_service.office import Store, admitted, minted, serving
-from tests.servers import postgres_url_of_a_server, real_broker, schema_of_its_own, shared_broker
+from tests.integration.central_service.office import Store, minted, serving
+from tests.servers import postgres_url_of_a_server, real_broker, schema_of_its_own
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.e2e.clerk import Clerk
 
 SECRET = "hunter2"
 on_both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with shared_broker() as url:
-        yield url
-
-
-@pytest.fixture
-def database(request: pytest.FixtureRequest) -> str:
-    """Which database head office has; SQLite unless a test asks for both."""
-    return str(getattr(request, "param", "sqlite"))
-
-
-@pytest.fixture
-def unfounded(
-    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Office]:
-    """Head office before anybody set it up, with no broker anywhere."""
-    with ExitStack() as running:
-        url = None
-        if database == "postgresql":
-            url = running.enter_context(schema_of_its_own(postgres_url_of_a_server()))
-        office = Office(tmp_path / "office", "redis://127.0.0.1:1", running, capsys, url)
-        for name in ("NO_COLOR", "FORCE_COLOR", "INVCTL_DEBUG", "INVCENTRAL_DATABASE_URL"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in office.environ.items():
-            monkeypatch.setenv(name, value)
-        yield office
-
-
-@pytest.fixture
-def office(unfounded: Office) -> Office:
-    """Head office, set up, with no broker anywhere."""
-    assert unfounded("init").code == 0
-    return unfounded
-
-
-@pytest.fixture
-def linked(office: Office, redis_url: str) -> Office:
-    """Head office, set up, with a broker."""
-    office.environ["INVCTL_REDIS_URL"] = redis_url
-    return office
-
-
-@pytest.fixture
-def filled(office: Office) -> Office:
-    """Head office with two stores applied, and a third that waits."""
-    with office.engine() as engine:
-        clock = SystemClock()
-        admitted(engine, "downtown", "midtown")
-        server = serving(engine, minted(engine, "office:1"), clock=clock)
-        server.open()
-        for name in ("downtown", "midtown"):
-            store = Store(name, clock=clock, seed=len(name))
-            store.history.product("MOUSE-001", "Wireless mouse", 8000)
-            store.history.reserve({"MOUSE-001": 2}, order="A-17")
-            store.adjust("LAPTOP-001", -1)
-            store.talk(server)
-        server.upkeep()
-        waiting = serving(engine, minted(engine, "office:1"), clock=clock)
-        waiting.open()
-        waiting.round(Store("harlem", clock=clock).says())
-    return office
 
 
 @pytest.mark.cli
