@@ -55,6 +55,7 @@ def commands() -> Table:
         "reservations": Entry("central.cli.reservations:reservations", "List the stores' reservations.", numbers),
         "suspects": Family(suspects, "Which numbers are in doubt.", numbers),
         "verify": Entry("central.cli.verify:verify", "Replay the archive and compare.", numbers),
+        "close": Entry("central.cli.close:close", "Certify that a day is here, whole, of every store.", numbers),
     }
 
 
