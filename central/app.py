@@ -53,6 +53,7 @@ def commands() -> Table:
         "tail": Entry("central.cli.tail:tail", "Follow what head office commits, live.", numbers),
         "stock": Entry("central.cli.stock:stock", "Show what the stores have, and how fresh that is.", numbers),
         "reservations": Entry("central.cli.reservations:reservations", "List the stores' reservations.", numbers),
+        "trace": Entry("central.cli.trace:trace", "Show where an event or a reservation is on its way.", numbers),
         "suspects": Family(suspects, "Which numbers are in doubt.", numbers),
         "verify": Entry("central.cli.verify:verify", "Replay the archive and compare.", numbers),
         "close": Entry("central.cli.close:close", "Certify that a day is here, whole, of every store.", numbers),
