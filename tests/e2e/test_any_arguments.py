@@ -81,6 +81,8 @@ FITTING = {
     "since": ["10m", "2026-11-24T09:30:00Z"],
     "start": ["0", "0:0", "1"],
     "kind": ["reservation", "reservation.created"],
+    "grep": ["A-17", "mouse"],
+    "until_idle": ["1", "2m"],
     "wanted": [HELD, "4bf92f3577b34da6a3ce929d0e0e4736", "downtown/R-7K4QMQ"],
     "day": ["2026-11-24", "2020-02-29"],
     "html": ["close.html", "."],

@@ -214,6 +214,9 @@ class TestShowing:
             (["stores", "remove", "downtown"], 8),
             (["tail", "--since", "yesterday"], 2),
             (["tail", "--since", "10m", "--from", "1"], 2),
+            (["tail", "--until-idle", "0"], 2),
+            (["tail", "--until-idle", "soon"], 2),
+            (["tail", "--until-idle", "5", "--no-follow"], 2),
         ],
     )
     def test_what_is_not_there_or_not_understood_has_its_exit_code_and_a_hint(
@@ -449,6 +452,24 @@ class TestTail:
         assert positions("--since", "1h") == list(range(1, 11))
         assert positions("--since", "2099-01-01T00:00:00Z") == []
         assert filled("tail", "--no-follow", "--from", "8", "-q").out.split() == ["9", "10"]
+
+    def test_a_text_is_found_in_the_event_and_in_the_line_in_any_case(self, filled: Office) -> None:
+        def positions(*argv: str) -> list[int]:
+            return [json.loads(line)["position"] for line in filled("tail", "--no-follow", *argv).out.splitlines()]
+
+        assert positions("--grep", "order A-17") == [4, 9]
+        assert positions("--grep", '"order":"a-17"') == [4, 9]
+        assert positions("--grep", "Reserved 2 mouse-001", "--store", "midtown") == [9]
+        assert positions("--grep", "RESERVATION.created") == [4, 9]
+        assert positions("--grep", "nobody wrote this") == []
+        lines = filled("tail", "--no-follow", "--grep", "A-17").out.splitlines()
+        assert [json.loads(line)["resume"] for line in lines] == ["4", "9"]
+
+    def test_it_ends_by_itself_once_nothing_comes(self, filled: Office) -> None:
+        tail = filled.start("tail", "--from", "0", "--grep", "A-17", "--until-idle", "1", "-o", "table")
+        assert tail.end() == 0
+        assert len(tail.text().splitlines()) == 2
+        assert "nothing came for 1.0s; go on with: invcentral tail --from 10 --grep A-17\n" in tail.err()
 
     def test_for_people_it_says_what_happened_and_what_the_level_is_now(self, filled: Office) -> None:
         lines = filled("tail", "--no-follow", "--store", "downtown", "-o", "table").out.splitlines()
