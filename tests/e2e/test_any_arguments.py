@@ -49,7 +49,7 @@ pytestmark = pytest.mark.cli
 # These run on, start a process, or wait for one. `invd run` has nothing else, and is given what it refuses.
 LEFT_OUT = {("daemon", "start"), ("daemon", "stop"), ("run",)}
 # What makes an option's command run on.
-NEVER = {"--follow", "-f", "--wait"}
+NEVER = {"--follow", "-f", "--wait", "--watch"}
 # A command line's own answers; 141 and 130 are of pipes and keys, and 1 is of what nobody meant.
 MEANT = set(ExitCode) - {ExitCode.UNEXPECTED, ExitCode.INTERRUPTED, ExitCode.PIPE_CLOSED}
 
@@ -81,6 +81,7 @@ FITTING = {
     "since": ["10m", "2026-11-24T09:30:00Z"],
     "start": ["0", "0:0", "1"],
     "kind": ["reservation", "reservation.created"],
+    "every_s": ["2", "10"],
     "grep": ["A-17", "mouse"],
     "until_idle": ["1", "2m"],
     "wanted": [HELD, "4bf92f3577b34da6a3ce929d0e0e4736", "downtown/R-7K4QMQ"],

@@ -54,6 +54,9 @@ class TestSettingUp:
         "argv",
         [
             ["status"],
+            ["status", "--watch"],
+            ["close", "--date", "2026-11-24"],
+            ["trace", "R-7K4QMQ"],
             ["stock"],
             ["reservations"],
             ["verify"],
