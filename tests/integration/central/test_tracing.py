@@ -31,7 +31,7 @@ def history(office: HeadOffice) -> History:
     return history
 
 
-def traced_event(history: History, trace: str, note: str = "") -> int:
+def traced_event(history: History, trace: str, **more: Any) -> int:
     history.now_us += 1000
     return history.raw(
         events.compose(
@@ -40,7 +40,7 @@ def traced_event(history: History, trace: str, note: str = "") -> int:
             store=history.store,
             time=format_time(history.now_us),
             subject="received",
-            data={"lines": [history.moved("MOUSE-001", 1, 0)], "reason": "received", "note": note},
+            data={"lines": [history.moved("MOUSE-001", 1, 0)], "reason": "received", **more},
             trace=f"00-{trace}-b7ad6b7169203331-01",
         )
     )
@@ -87,7 +87,7 @@ def test_two_stores_may_have_a_reservation_of_one_id(office: HeadOffice, history
 def test_an_event_is_found_by_its_id_and_its_like_by_their_trace(office: HeadOffice, history: History) -> None:
     seqs = [traced_event(history, TRACE), traced_event(history, "0" * 31 + "1"), traced_event(history, TRACE)]
     # One that only speaks of it is none of it.
-    traced_event(history, "0" * 31 + "2", note=f'"traceparent":"00-{TRACE}-b7ad6b7169203331-01"')
+    traced_event(history, "0" * 31 + "2", about={"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
     office.take(history)
     (found,) = ident(office, f"{seqs[0]:032x}")
     assert (found.event.seq, found.trace) == (seqs[0], TRACE)
