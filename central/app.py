@@ -36,18 +36,27 @@ def commands() -> Table:
         "show": Entry("central.cli.suspects:show", "Show why one is in doubt, and what to do."),
         "clear": Entry("central.cli.suspects:clear", "Settle doubts by an operator's word."),
     }
+    checked = "central.cli.check_command:CheckCommand"
+    checks = {
+        "lag": Entry("central.cli.check:lag", "Is a store ahead of what is here?", made_by=checked),
+        "freshness": Entry("central.cli.check:freshness", "Is what is here still proved complete?", made_by=checked),
+        "suspects": Entry("central.cli.check:suspects", "Is a level in doubt?", made_by=checked),
+    }
     return {
         "init": Entry("central.cli.init:init", "Set up head office: its folder, settings and database.", service),
         "run": Entry("central.cli.run:run", "Serve the stores, in the foreground, until a signal.", service),
         "status": Entry(
             "central.cli.status:status", "Show whether it runs, and how far it is with each store.", service
         ),
+        "check": Family(checks, "One line for a monitor such as Nagios, with its exit codes.", service),
         "stores": Family(stores, "Which stores there are, and who may join.", service),
         "tail": Entry("central.cli.tail:tail", "Follow what head office commits, live.", numbers),
         "stock": Entry("central.cli.stock:stock", "Show what the stores have, and how fresh that is.", numbers),
         "reservations": Entry("central.cli.reservations:reservations", "List the stores' reservations.", numbers),
+        "trace": Entry("central.cli.trace:trace", "Show where an event or a reservation is on its way.", numbers),
         "suspects": Family(suspects, "Which numbers are in doubt.", numbers),
         "verify": Entry("central.cli.verify:verify", "Replay the archive and compare.", numbers),
+        "close": Entry("central.cli.close:close", "Certify that a day is here, whole, of every store.", numbers),
     }
 
 

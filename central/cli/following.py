@@ -37,10 +37,19 @@ class Filters(NamedTuple):
 class Follower:
     """Reads on from a point. `after` is how far it came: nothing before it is missed, nothing after it was seen."""
 
-    def __init__(self, engine: Engine, after: Positions, filters: Filters, *, clock: Clock) -> None:
-        """Begin after these positions."""
+    def __init__(
+        self,
+        engine: Engine,
+        after: Positions,
+        filters: Filters,
+        *,
+        clock: Clock,
+        fits: Callable[[TailEvent], bool] = lambda _: True,
+    ) -> None:
+        """Begin after these positions. Of what the filters leave, `fits` says what is wanted."""
         self._engine = engine
         self._filters = filters
+        self._fits = fits
         self._clock = clock
         self.after = after
 
@@ -52,12 +61,15 @@ class Follower:
             if not page.more:
                 return
 
-    def follow(self, wait: Callable[[float], None], say: Callable[[str], None]) -> Iterator[TailEvent]:
-        """Yield what there is, and then what comes, without end.
+    def follow(
+        self, wait: Callable[[float], None], say: Callable[[str], None], *, idle_s: float | None = None
+    ) -> Iterator[TailEvent]:
+        """Yield what there is, and then what comes: without end, or until nothing wanted came for `idle_s` seconds.
 
         `wait` passes the time between two looks. `say` is told of an outage that lasts, and of its end; none ends
-        the stream.
+        the stream, and none counts as a time in which nothing came.
         """
+        newest_s = self._clock.monotonic_s()
         lost_s: float | None = None
         said = False
         while True:
@@ -73,9 +85,15 @@ class Follower:
                 continue
             if said:
                 say("the database answers again: nothing was missed")
+            if lost_s is not None:
+                newest_s = self._clock.monotonic_s()
             lost_s, said = None, False
-            yield from self._taken(page)
+            for event in self._taken(page):
+                yield event
+                newest_s = self._clock.monotonic_s()
             if not page.more:
+                if idle_s is not None and self._clock.monotonic_s() - newest_s >= idle_s:
+                    return
                 wait(LOOK_EVERY_S)
 
     def _read(self) -> TailPage:
@@ -89,7 +107,8 @@ class Follower:
         """Yield a page's events, each one noted before it is handed out: whoever stops at it has seen it."""
         for event in page.events:
             self.after = {**self.after, event.shard: event.position}
-            yield event
+            if self._fits(event):
+                yield event
         self.after = page.after
 
 

@@ -1,8 +1,8 @@
 """`invcentral status`."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from typer import Context
+from typer import Argument, Context, Option
 
 from central import reads
 from central.cli import words
@@ -16,9 +16,10 @@ from central.tables import ADMITTED
 from central.views import CentralRow, Status, StoreRow
 from invctl.clock import SystemClock, parse_time
 from invctl.console.command import output
+from invctl.console.options import whole
 from invctl.console.output import Column
 from invctl.console.style import Part
-from invctl.errors import BusyError, RefusedError, UnreachableError
+from invctl.errors import BusyError, InvalidValueError, RefusedError, UnreachableError
 from invctl.runtime.status import read_status, stands_still_s
 
 _PEOPLES = [
@@ -36,7 +37,18 @@ _PEOPLES = [
 _OPTIONAL = ("status", "behind", "open_reservations", "suspects", "doubt")
 
 
-def status(ctx: Context) -> None:
+def status(
+    ctx: Context,
+    every_s: Annotated[
+        int | None,
+        Argument(
+            click_type=whole(1, 3600, "SECONDS"), metavar="SECONDS", help="With --watch: how often, every 2 by default."
+        ),
+    ] = None,
+    watch: Annotated[
+        bool, Option("--watch", help="Draw one screen anew, with who is not well at its top, until Ctrl-C.")
+    ] = False,
+) -> None:
     """Show whether a central runs, and how far it is with each store.
 
     `Age` says up to how long ago a store's numbers are proved complete. Where the database cannot be read, what is
@@ -45,7 +57,16 @@ def status(ctx: Context) -> None:
     For example:
 
         invcentral status
+        invcentral status --watch
+        invcentral status --watch 10
     """
+    if every_s is not None and not watch:
+        raise InvalidValueError(f"{every_s} is taken with --watch alone", hint=f"invcentral status --watch {every_s}")
+    if watch:
+        from central.cli import status_board  # noqa: PLC0415 - one look does not need it
+
+        status_board.watch(ctx, every_s or status_board.EVERY_S)
+        return
     folder = home(ctx)
     database_url = settings(ctx).database_url
     process = read_status(status_path(folder)) if is_held(folder) else None

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
-from zlib import crc32
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Context, Option
 
-from central.cli import words
+from central.cli import tail_lines, words
 from central.cli.command import open_engine
 from central.cli.following import Filters, Follower
 from central.cli.narrow import cut, line_width
 from central.cli.parameters import SKU, STORE
 from central.cli.presence import PresenceWatch
+from central.cli.tail_options import Ago, Bare, parse_idle, parse_since, parse_start, parse_type
 from central.cli.times import LocalTime
 from central.database import now_us, reading
-from central.tail import (
-    TYPE_PREFIX,
-    Positions,
-    format_positions,
-    latest_positions,
-    parse_positions,
-    positions_before,
-    unknown_names,
-)
-from invctl.clock import SystemClock, parse_time
+from central.tail import Positions, format_positions, latest_positions, positions_before, unknown_names
+from invctl.clock import SystemClock
 from invctl.console.options import Parsed, shared
-from invctl.console.output import Column, Format, Output
-from invctl.console.units import parse_duration
+from invctl.console.output import Format, Output
 from invctl.errors import InvalidValueError, NotFoundError
 
 if TYPE_CHECKING:
@@ -38,59 +29,8 @@ if TYPE_CHECKING:
     from central.tail import TailEvent
     from invctl.console.style import Part
 
-COLUMNS = [
-    Column(name)
-    for name in (
-        *("position", "shard", "resume", "store", "seq", "id", "type", "time", "applied_at", "subject", "trace"),
-        *("data", "hash", "body"),
-    )
-]
-STORE_STYLES = ("cyan", "magenta", "yellow", "green", "blue")
-LATE_S = 1.0
 AGAIN_CHARS_MAX = 66
 """Of a command that is shown on one line: folded at a space, it would be two."""
-
-
-class Ago(int):
-    """A number of seconds before now."""
-
-
-class Bare(dict[int, int]):
-    """A position that was given without its shard: it says where to begin only where there is one shard, or at 0."""
-
-
-def parse_start(text: str) -> Positions:
-    """Read positions, which are Bare where no shard is named. Raises InvalidValueError."""
-    positions = parse_positions(text)
-    return positions if ":" in text else Bare(positions)
-
-
-def parse_since(text: str) -> int:
-    """Read an instant (RFC 3339), or how long ago it is: `10m`. In microseconds, or Ago.
-
-    Raises InvalidValueError.
-    """
-    try:
-        return Ago(parse_duration(text))
-    except InvalidValueError:
-        pass
-    try:
-        return parse_time(text)
-    except InvalidValueError:
-        raise InvalidValueError(
-            f"{text!r} is neither a time nor a duration", hint="such as 10m, 2h, or 2026-11-24T09:30:00Z"
-        ) from None
-
-
-def parse_type(text: str) -> str:
-    """Read a type of event, whole or a family's name, or the word that is printed for it. Raises InvalidValueError."""
-    name = text.removeprefix(TYPE_PREFIX)
-    if name in words.VERBS:
-        return words.VERBS[name]
-    known = [each.removeprefix(TYPE_PREFIX) for each in words.TYPES]
-    if name in known or any(each.startswith(f"{name}.") for each in known):
-        return name
-    raise InvalidValueError(f"{text!r} is no type of event", hint="one of " + ", ".join([*known, *words.VERBS]))
 
 
 def tail(
@@ -117,6 +57,17 @@ def tail(
             help="Such as reservation.created, or reservation; may be repeated.",
         ),
     ] = None,
+    grep: Annotated[
+        str | None, Option("--grep", metavar="TEXT", help="With this text in the event, or in its line; in any case.")
+    ] = None,
+    until_idle: Annotated[
+        int | None,
+        Option(
+            "--until-idle",
+            click_type=Parsed("SECONDS", parse_idle),
+            help="End once nothing of that came for so long, such as 5 or 2m.",
+        ),
+    ] = None,
     follow: Annotated[
         bool, Option("--follow/--no-follow", help="Go on with what comes; the default.", show_default=False)
     ] = True,
@@ -133,31 +84,44 @@ def tail(
 
         invcentral tail --store downtown --type reservation
         invcentral tail --since 10m --no-follow -o csv
+        invcentral tail --from 0 --grep A-17 --until-idle 5
         invcentral tail --from 1234 -o ndjson
         invcentral tail --from 0:1234,1:88
     """
     if start is not None and since is not None:
         raise InvalidValueError("--from and --since contradict each other", hint="give one of them")
+    if until_idle is not None and not follow:
+        raise InvalidValueError("--until-idle waits, and --no-follow does not", hint="give one of them")
     out = _output(ctx)
     filters = Filters(store or (), sku or (), kind or ())
     with open_engine(ctx) as engine:
         after, now = _begin(engine, start, since, follow=follow)
-        follower = Follower(engine, after, filters, clock=SystemClock())
         when = LocalTime(now)
+
+        def line(event: TailEvent) -> list[Part]:
+            return tail_lines.line(event, len(after), when)
+
+        def fits(event: TailEvent) -> bool:
+            return not grep or tail_lines.has(event, line(event), grep)
+
+        follower = Follower(engine, after, filters, clock=SystemClock(), fits=fits)
         watch = PresenceWatch(ctx, out, engine, SystemClock()) if follow else None
         if out.fmt == "table":
             out.talk(f"times are {when.zone}")
         _tell_what_is_unknown(engine, filters, out)
-        emit = out.stream(COLUMNS, ident="resume")
-        found = follower.follow(watch.wait, out.talk) if watch else follower.rest()
+        emit = out.stream(tail_lines.COLUMNS, ident="resume")
+        found = follower.follow(watch.wait, out.talk, idle_s=until_idle) if watch else follower.rest()
         width = line_width(out)
         try:
             for event in found:
-                emit(_record(event, follower.after), cut(_line(event, len(follower.after), when), width))
+                emit(tail_lines.record(event, follower.after), cut(line(event), width))
         except KeyboardInterrupt:
             if out.fmt == "table":
-                out.talk(f"\ngo on with: {_again(follower.after, filters)}")
+                out.talk(f"\ngo on with: {_again(follower.after, filters, grep)}")
             raise
+        if until_idle is not None and out.fmt == "table":
+            again = _again(follower.after, filters, grep)
+            out.talk(f"nothing came for {words.duration(until_idle)}; go on with: {again}")
 
 
 def _output(ctx: Context) -> Output:
@@ -181,7 +145,7 @@ def _begin(engine: Engine, start: Positions | None, since: int | None, *, follow
     return {shard: start.get(shard, 0) for shard in latest}, now
 
 
-def _again(after: Positions, filters: Filters) -> str:
+def _again(after: Positions, filters: Filters, grep: str | None = None) -> str:
     """Return the command that goes on where this one was, on lines that a shell takes for one where it is long.
 
     A shard that is still at its start need not be named.
@@ -196,6 +160,7 @@ def _again(after: Positions, filters: Filters) -> str:
         for option, values in (("--store", filters.stores), ("--sku", filters.skus), ("--type", filters.types))
         for value in values
     ]
+    narrowed += [shlex.join(["--grep", grep])] if grep else []
     line = " ".join([f"invcentral tail --from {start}", *narrowed])
     # The positions last: nothing of them can be folded, and what stands behind them would be.
     return line if len(line) <= AGAIN_CHARS_MAX else " \\\n    ".join(["invcentral tail", *narrowed, f"--from={start}"])
@@ -229,40 +194,3 @@ def _check(start: Positions, latest: Positions) -> None:
                 f"there is no position {named}: the last{of} is {latest[shard]}",
                 hint="after a restored or new database, begin with --from 0",
             )
-
-
-def _record(event: TailEvent, after: Positions) -> dict[str, Any]:
-    shown = event.as_dict()
-    document = shown.pop("event") or {}
-    trace = str(document.get("traceparent", "")).split("-")
-    shown |= {
-        "resume": format_positions(after),
-        "subject": document.get("subject"),
-        "trace": trace[1] if len(trace) > 1 else None,
-        "data": document.get("data"),
-    }
-    return {column.key: shown[column.key] for column in COLUMNS if column.key in shown}
-
-
-def _line(event: TailEvent, shards: int, when: LocalTime) -> list[Part]:
-    told = words.tell(event)
-    # Where to go on in every shard is told at the end: of many shards it would fill the screen.
-    position = str(event.position) if shards == 1 else f"{event.shard}:{event.position}"
-    style = STORE_STYLES[crc32(event.store.encode()) % len(STORE_STYLES)]
-    time = when.millisecond(event.applied_us if event.time_us is None else event.time_us)
-    parts: list[Part] = [
-        (f"{position:>7}", "dim"),
-        f"  {time}  ",
-        (f"{event.store:<12}", style),
-        "  ",
-        (f"{told.verb:<10}", told.style),
-        f" {told.what}",
-    ]
-    if told.about:
-        parts.append((f"  {told.about}" if told.what else told.about, "dim"))
-    levels = words.levels_after(event)
-    if levels:
-        parts += ["  ", (levels, "dim")]
-    if event.time_us is not None and event.applied_us - event.time_us >= LATE_S * 1_000_000:
-        parts.append((f"  arrived after {words.duration((event.applied_us - event.time_us) / 1_000_000)}", "yellow"))
-    return parts

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 # Typer 0.28 carries its own copy of click, of which it exports next to nothing.
 from typer import Typer, _click
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """One command: where its function is (`package.module:function`), and its line in the list."""
+    """One command: where its function is (`package.module:function`), and its line in the list.
+
+    `made_by` is where its class is, where that is not the group's.
+    """
 
     target: str
     summary: str
     panel: str = "Commands"
+    made_by: str = ""
 
 
 class Family(NamedTuple):
@@ -117,9 +121,9 @@ class LazyGroup(TyperGroup):
     def _build(self, name: str, entry: Entry | Family) -> _click.Command:
         if isinstance(entry, Family):
             return LazyGroup(name, entry.commands, text=entry.summary, command_class=self._command_class)
-        module, _, function = entry.target.partition(":")
+        command_class = _found(entry.made_by) if entry.made_by else self._command_class
         app = Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name, cls=self._command_class)(getattr(import_module(module), function))
+        app.command(name, cls=command_class)(_found(entry.target))
         return build_command(app)
 
     def _unknown(self, ctx: _click.Context, name: str) -> NoReturn:
@@ -144,3 +148,8 @@ def _version_option(name: str, version: str) -> TyperOption:
         callback=show,
         rich_help_panel=SHARED_PANEL,
     )
+
+
+def _found(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,81 +23,16 @@ from invctl.clock import SystemClock
 from invctl.console.lazy import Family
 from scripts.chain.broker import free_port
 from tests.e2e.head_office import PATIENCE_S, Office, eventually, head_seq, serve_store
-from tests.integration.central_service.office import Store, admitted, minted, serving
-from tests.servers import postgres_url_of_a_server, real_broker, schema_of_its_own, shared_broker
+from tests.integration.central_service.office import Store, minted, serving
+from tests.servers import postgres_url_of_a_server, real_broker, schema_of_its_own
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.e2e.clerk import Clerk
 
 SECRET = "hunter2"
 on_both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with shared_broker() as url:
-        yield url
-
-
-@pytest.fixture
-def database(request: pytest.FixtureRequest) -> str:
-    """Which database head office has; SQLite unless a test asks for both."""
-    return str(getattr(request, "param", "sqlite"))
-
-
-@pytest.fixture
-def unfounded(
-    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Office]:
-    """Head office before anybody set it up, with no broker anywhere."""
-    with ExitStack() as running:
-        url = None
-        if database == "postgresql":
-            url = running.enter_context(schema_of_its_own(postgres_url_of_a_server()))
-        office = Office(tmp_path / "office", "redis://127.0.0.1:1", running, capsys, url)
-        for name in ("NO_COLOR", "FORCE_COLOR", "INVCTL_DEBUG", "INVCENTRAL_DATABASE_URL"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in office.environ.items():
-            monkeypatch.setenv(name, value)
-        yield office
-
-
-@pytest.fixture
-def office(unfounded: Office) -> Office:
-    """Head office, set up, with no broker anywhere."""
-    assert unfounded("init").code == 0
-    return unfounded
-
-
-@pytest.fixture
-def linked(office: Office, redis_url: str) -> Office:
-    """Head office, set up, with a broker."""
-    office.environ["INVCTL_REDIS_URL"] = redis_url
-    return office
-
-
-@pytest.fixture
-def filled(office: Office) -> Office:
-    """Head office with two stores applied, and a third that waits."""
-    with office.engine() as engine:
-        clock = SystemClock()
-        admitted(engine, "downtown", "midtown")
-        server = serving(engine, minted(engine, "office:1"), clock=clock)
-        server.open()
-        for name in ("downtown", "midtown"):
-            store = Store(name, clock=clock, seed=len(name))
-            store.history.product("MOUSE-001", "Wireless mouse", 8000)
-            store.history.reserve({"MOUSE-001": 2}, order="A-17")
-            store.adjust("LAPTOP-001", -1)
-            store.talk(server)
-        server.upkeep()
-        waiting = serving(engine, minted(engine, "office:1"), clock=clock)
-        waiting.open()
-        waiting.round(Store("harlem", clock=clock).says())
-    return office
 
 
 @pytest.mark.cli
@@ -120,6 +54,9 @@ class TestSettingUp:
         "argv",
         [
             ["status"],
+            ["status", "--watch"],
+            ["close", "--date", "2026-11-24"],
+            ["trace", "R-7K4QMQ"],
             ["stock"],
             ["reservations"],
             ["verify"],
@@ -280,6 +217,9 @@ class TestShowing:
             (["stores", "remove", "downtown"], 8),
             (["tail", "--since", "yesterday"], 2),
             (["tail", "--since", "10m", "--from", "1"], 2),
+            (["tail", "--until-idle", "0"], 2),
+            (["tail", "--until-idle", "soon"], 2),
+            (["tail", "--until-idle", "5", "--no-follow"], 2),
         ],
     )
     def test_what_is_not_there_or_not_understood_has_its_exit_code_and_a_hint(
@@ -515,6 +455,24 @@ class TestTail:
         assert positions("--since", "1h") == list(range(1, 11))
         assert positions("--since", "2099-01-01T00:00:00Z") == []
         assert filled("tail", "--no-follow", "--from", "8", "-q").out.split() == ["9", "10"]
+
+    def test_a_text_is_found_in_the_event_and_in_the_line_in_any_case(self, filled: Office) -> None:
+        def positions(*argv: str) -> list[int]:
+            return [json.loads(line)["position"] for line in filled("tail", "--no-follow", *argv).out.splitlines()]
+
+        assert positions("--grep", "order A-17") == [4, 9]
+        assert positions("--grep", '"order":"a-17"') == [4, 9]
+        assert positions("--grep", "Reserved 2 mouse-001", "--store", "midtown") == [9]
+        assert positions("--grep", "RESERVATION.created") == [4, 9]
+        assert positions("--grep", "nobody wrote this") == []
+        lines = filled("tail", "--no-follow", "--grep", "A-17").out.splitlines()
+        assert [json.loads(line)["resume"] for line in lines] == ["4", "9"]
+
+    def test_it_ends_by_itself_once_nothing_comes(self, filled: Office) -> None:
+        tail = filled.start("tail", "--from", "0", "--grep", "A-17", "--until-idle", "1", "-o", "table")
+        assert tail.end() == 0
+        assert len(tail.text().splitlines()) == 2
+        assert "nothing came for 1.0s; go on with: invcentral tail --from 10 --grep A-17\n" in tail.err()
 
     def test_for_people_it_says_what_happened_and_what_the_level_is_now(self, filled: Office) -> None:
         lines = filled("tail", "--no-follow", "--store", "downtown", "-o", "table").out.splitlines()

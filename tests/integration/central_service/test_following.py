@@ -160,3 +160,61 @@ def test_nobody_waits_for_a_reader_that_is_gone(monkeypatch: pytest.MonkeyPatch)
         os.close(end)
         with pytest.raises(BrokenPipeError):
             wait_for_reader(3600.0)
+
+
+def test_it_ends_once_nothing_wanted_came_for_so_long(
+    engine: Engine, clock: ManualClock, server: ShardServer, downtown: Store
+) -> None:
+    reader = Reader(engine, clock)
+    wanted: list[int] = []
+
+    def trade() -> None:
+        clock.advance(0.9)
+        downtown.trade(1)
+        downtown.talk(server)
+
+    reader.meanwhile = [trade, trade]
+    # Who takes his time with an event does not hasten the end.
+    for event in reader.follower.follow(reader.wait, reader.said.append, idle_s=1.0):
+        wanted.append(event.position)
+        clock.advance(5.0)
+    assert wanted == [1, 2, 3, 4]
+    assert sum(reader.waits[-round(1.0 / LOOK_EVERY_S) :]) == pytest.approx(1.0)
+    assert reader.follower.after == {0: 4}
+
+
+def test_what_does_not_fit_does_not_put_the_end_off_and_is_passed_over(
+    engine: Engine, clock: ManualClock, server: ShardServer, downtown: Store
+) -> None:
+    reader = Reader(engine, clock)
+    reader.follower = Follower(engine, {0: 0}, Filters(), clock=clock, fits=lambda event: event.seq == 1)
+
+    def trade() -> None:
+        clock.advance(0.9)
+        downtown.trade(1)
+        downtown.talk(server)
+
+    reader.meanwhile = [trade, trade]
+    found = [event.seq for event in reader.follower.follow(reader.wait, reader.said.append, idle_s=1.0)]
+    assert found == [1]
+    assert reader.meanwhile == []
+    assert len(reader.waits) == 2
+    assert reader.follower.after == {0: 4}
+
+
+@pytest.mark.fault_tolerance
+def test_an_outage_is_no_time_in_which_nothing_came(
+    engine: Engine, clock: ManualClock, server: ShardServer, downtown: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(engine, clock)
+    assert reader.read(2) == [1, 2]
+    errors: list[Exception] = [UnreachableError("the server is away") for _ in range(20)]
+    failing(monkeypatch, errors)
+
+    def trade() -> None:
+        downtown.trade(1)
+        downtown.talk(server)
+
+    reader.meanwhile = [*([lambda: None] * 20), trade]
+    found = [event.position for event in reader.follower.follow(reader.wait, reader.said.append, idle_s=1.0)]
+    assert found == [3]

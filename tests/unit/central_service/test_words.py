@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from central.cli import words
 from central.cli.following import Filters
 from central.cli.narrow import cut
-from central.cli.tail import _again, parse_start, parse_type
+from central.cli.tail import _again
+from central.cli.tail_options import parse_start, parse_type
 from central.cli.times import LocalTime
 from central.freshness import Freshness
 from central.tail import TailEvent
