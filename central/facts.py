@@ -8,20 +8,20 @@ takes half a surrogate pair, and an index takes no key of any length.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
-from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
-from msgspec.json import Decoder
+from msgspec import UNSET
 
+from central.documents import NOT_DECODED, Document, Line, decode, event_of
 from central.doubt import UNREADABLE, UNSTORABLE
 from invctl.clock import parse_time
 from invctl.errors import InvalidValueError
 from invctl.model import checkpoint, events
 from invctl.model.checkpoint import Checkpoint
-from invctl.model.events import Event, MalformedEventError
+from invctl.model.events import Event
 from invctl.model.projection import Product
 from invctl.model.reservation import Reservation, ReservationLine, after_event
-from invctl.model.stock import LEVEL_MAX, LineChange, StockLevel
+from invctl.model.stock import LineChange, StockLevel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,58 +83,11 @@ class _UnstorableError(ValueError):
     """No database takes this."""
 
 
-_Level = Annotated[int, Meta(ge=-LEVEL_MAX, le=LEVEL_MAX)]
-
-
-class _Line(Struct, gc=False):
-    """A line as it has to be in any event; what a reservation's has beside that is looked at where it is one."""
-
-    sku: str
-    on_hand_change: _Level
-    reserved_change: _Level
-    on_hand: _Level
-    reserved: _Level
-    version: _Level
-    quantity: Any = None
-    confirmed: Any = 0
-    released: Any = 0
-
-
-class _Data(Struct, gc=False):
-    """What most events say: those of reservations, and adjustments."""
-
-    lines: list[_Line] | UnsetType = UNSET
-    reason: Any = None
-    reservation: Any = None
-    order: Any = ""
-    clerk: Any = ""
-    created_at: Any = None
-    expires_at: Any = None
-
-
-class _Document(Struct, gc=False):
-    """An event as `invctl.model.events` takes it. To decode it and hold it to its types is most of the work."""
-
-    source: str
-    id: str
-    type: str
-    time: str
-    data: _Data
-    subject: str = ""
-    traceparent: str = ""
-    requestid: str = ""
-    requesthash: str = ""
-
-
-_decode = Decoder(_Document).decode
-_decode_freely = Decoder().decode
-
-
 def read(seq: int, body: bytes) -> Facts:
     """Read the event with this `seq`."""
     try:
-        document = _decode(body)
-    except (DecodeError, UnicodeDecodeError, RecursionError):
+        document = decode(body)
+    except NOT_DECODED:
         return _salvage(body)
     if not document.source.startswith(events.STORES):
         return _salvage(body)
@@ -160,14 +113,6 @@ def read(seq: int, body: bytes) -> Facts:
     return Facts(type_, lines, document.id, type_, _instant_or_none(document.time), stated, is_count)
 
 
-def event_of(body: bytes) -> Event:
-    """Return the whole event, for whoever follows more of it than is applied. Raises MalformedEventError."""
-    try:
-        return events.of_document(_decode_freely(body))
-    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedEventError(str(error)) from None
-
-
 def as_applied(item: Facts, body: bytes) -> Event:
     """Return the event that was read as `item`, as far as it is applied."""
     if item.doubt:
@@ -175,7 +120,7 @@ def as_applied(item: Facts, body: bytes) -> Event:
     return event_of(body)
 
 
-def _stated(seq: int, document: _Document, body: bytes) -> Stated | None:
+def _stated(seq: int, document: Document, body: bytes) -> Stated | None:
     """Read what the event's type says beside its lines. Raises what a field that is missing or wrong may raise."""
     if document.type in _OTHERS:
         return _stated_otherwise(seq, event_of(body))
@@ -202,7 +147,7 @@ def _stated(seq: int, document: _Document, body: bytes) -> Stated | None:
     return Reservation(key, status, order, clerk, created_at, expires_at, ended_at, seq, lines)
 
 
-def _held(line: _Line) -> ReservationLine:
+def _held(line: Line) -> ReservationLine:
     quantity, confirmed, released = line.quantity, line.confirmed, line.released
     # Not isinstance: True is no number of units.
     if type(quantity) is type(confirmed) is type(released) is int and (
@@ -240,7 +185,7 @@ def _extended(reservation: Reservation) -> Reservation:
     return reservation
 
 
-def _check_texts(document: _Document, stated: Stated | None) -> None:
+def _check_texts(document: Document, stated: Stated | None) -> None:
     """Look at every text that would be stored and was not looked at yet. Raises _UnstorableError."""
     texts = [document.id, document.type, *(entry.sku for entry in document.data.lines or ())]
     if isinstance(stated, Reservation):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from central import facts
+from central.documents import event_of
 from central.doubt import UNREADABLE, UNSTORABLE
 from central.facts import KEY_CHARS_MAX, LINES_ONLY, Facts, Ledger, Rebased
 from invctl.model import events
@@ -237,7 +238,7 @@ def test_what_is_in_no_doubt_is_read_as_the_model_reads_it(type_: str, data: Any
     read = facts.read(7, unread)
     if read.doubt:
         return
-    event = facts.event_of(unread)
+    event = event_of(unread)
     assert (read.applies_as, read.event_id, list(read.lines)) == (event.type, event.id, event.lines)
     assert read.is_count == (event.type == events.STOCK_ADJUSTED and event.is_count)
     if event.type in events.STATUS_AFTER:
