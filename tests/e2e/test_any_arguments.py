@@ -334,8 +334,9 @@ def test_invctl_takes_any_arguments(here: Path, template: tuple[Path, str], argv
 @given(argv=command_lines(INVCENTRAL))
 def test_invcentral_takes_any_arguments(here: Path, template: tuple[Path, str], argv: list[str]) -> None:
     begin_anew(here, template[0])
-    # Without this it would follow what never comes; behind an option that lacks its value it is a value, and refused.
-    argv = [*argv, "--no-follow"] if "tail" in argv else argv
+    # Without this it would follow what never comes. First of all, so that no option takes it for its value.
+    for place in [place for place, word in enumerate(argv) if word == "tail"]:
+        argv = [*argv[: place + 1], "--no-follow", *argv[place + 1 :]]
     check(argv, ask(INVCENTRAL, argv))
     assert ask(INVCENTRAL, ["verify", "-q"]).code == 0
 
