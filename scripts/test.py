@@ -63,9 +63,9 @@ def _pytest(arguments: list[str], environ: dict[str, str]) -> int:
 
 
 def _workers() -> list[str]:
-    """Share the tests among three times as many workers as this process may use cores: whole processes mostly wait."""
+    """Share the tests among twice as many workers as this process may use cores: whole processes mostly wait."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return ["-n", str(min(3 * cores, _WORKERS_MAX)), "--dist", "worksteal"] if cores > 1 else []
+    return ["-n", str(min(2 * cores, _WORKERS_MAX)), "--dist", "worksteal"] if cores > 1 else []
 
 
 def _from_root(arguments: list[str]) -> list[str]:
