@@ -57,7 +57,7 @@ class Figure:
             "ours": _rounded(self.ours),
             "reference": _rounded(self.reference),
             "unit": self.unit,
-            "ratio": None if self.ratio is None else round(self.ratio, 3),
+            "ratio": None if self.ratio is None else _rounded(self.ratio),
             "better": self.better,
             "reached": self.reached,
             "goal": self.goal._asdict(),

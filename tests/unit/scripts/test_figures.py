@@ -34,7 +34,7 @@ def test_what_is_reached(ours: float, reference: float, better: Better, goal: Go
     figure = figure_of("x", [(ours, reference)], unit="ms", better=better, goal=goal)
     assert figure.reached is reached
     assert figure.as_dict()["reached"] is reached
-    assert figure.as_dict()["ratio"] == (round(ours / reference, 3) if reference else None)
+    assert figure.as_dict()["ratio"] == (float(f"{ours / reference:.5g}") if reference else None)
 
 
 def test_a_figure_is_the_medians_of_its_rounds() -> None:
