@@ -7,7 +7,7 @@ transaction that SQLAlchemy opened and will end. Errors are told as everywhere, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from central.driver_errors import translated
 
@@ -26,8 +26,8 @@ def fetch(connection: Connection, text: str, parameters: Parameters = ()) -> lis
     assert raw is not None
     try:
         rows: list[tuple[Any, ...]] = raw.execute(text, parameters).fetchall()
-    except Exception as error:
-        raise _ours(connection, error) from error
+    except connection.dialect.loaded_dbapi.Error as error:
+        _tell(connection, error)
     return rows
 
 
@@ -37,8 +37,8 @@ def run(connection: Connection, text: str) -> None:
     assert raw is not None
     try:
         raw.execute(text)
-    except Exception as error:
-        raise _ours(connection, error) from error
+    except connection.dialect.loaded_dbapi.Error as error:
+        _tell(connection, error)
 
 
 def run_many(connection: Connection, text: str, rows: Sequence[Any]) -> int:
@@ -49,17 +49,17 @@ def run_many(connection: Connection, text: str, rows: Sequence[Any]) -> int:
     try:
         cursor.executemany(text, rows)
         changed: int = cursor.rowcount
-    except Exception as error:
-        raise _ours(connection, error) from error
+    except connection.dialect.loaded_dbapi.Error as error:
+        _tell(connection, error)
     finally:
         cursor.close()
     return changed
 
 
-def _ours(connection: Connection, error: Exception) -> Exception:
-    """Return what to raise for an error: ours for the driver's, and the same where it is a fault in the program."""
-    driver = connection.dialect.loaded_dbapi
-    if not isinstance(error, driver.Error):
-        return error
+def _tell(connection: Connection, error: Any) -> NoReturn:
+    """Raise our error for the driver's; the same one where it is a fault in the program."""
     is_disconnect = connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
-    return translated(error, driver, is_disconnect=is_disconnect) or error
+    ours = translated(error, connection.dialect.loaded_dbapi, is_disconnect=is_disconnect)
+    if ours is None:
+        raise error
+    raise ours from error

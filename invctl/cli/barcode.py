@@ -4,7 +4,7 @@ from typing import Annotated
 
 from typer import Argument, Context
 
-from invctl.cli.command import open_ledger
+from invctl.cli.command import meant, open_ledger
 from invctl.cli.holding import tell_asides
 from invctl.cli.origin import origin
 from invctl.cli.parameters import AnySku, Clerk, RequestId, Sku
@@ -27,6 +27,7 @@ def add(ctx: Context, sku: Sku, barcode: Code, clerk: Clerk = None, request_id: 
         invctl barcode add MOUSE-001 4006381333931
     """
     with open_ledger(ctx) as ledger:
+        sku = meant(ledger, sku)
         receipt = barcodes.assign(ledger, sku, barcode, origin(clerk, request_id))
         did = "stands for" if receipt.seq else "stands already for"
         record = {"barcode": barcode, "sku": sku, "seq": receipt.seq or None, "replayed": receipt.replayed}
@@ -59,6 +60,7 @@ def list_(ctx: Context, sku: AnySku = None) -> None:
     """
     with open_ledger(ctx) as ledger:
         if sku:
+            sku = meant(ledger, sku)
             reads.stock(ledger, sku)
         found = barcodes.barcodes(ledger, sku)
     records = [{"barcode": barcode, "sku": of} for barcode, of in found]

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from typer import Context, Option
 
-from invctl.cli.command import open_ledger
+from invctl.cli.command import meant, open_ledger
 from invctl.cli.holding import store_time
 from invctl.cli.parameters import SKU
 from invctl.cli.times import StoreTime
@@ -57,7 +57,7 @@ def reservations(
         raise InvalidValueError("--status and --all contradict each other", hint="give one of them")
     wanted = None if every else status or "pending"
     with open_ledger(ctx) as ledger:
-        found = reads.reservations(ledger, status=wanted, sku=sku, order=order, limit=limit + 1)
+        found = reads.reservations(ledger, status=wanted, sku=sku and meant(ledger, sku), order=order, limit=limit + 1)
         when = store_time(ledger)
     more, found = len(found) > limit, found[:limit]
     out = output(ctx)

@@ -73,10 +73,13 @@ def scan(
     with open_ledger(ctx) as ledger:
         counter = Counter(ledger, out, order=order or "", clerk=clerk)
         counter.help(short=True)
-        for word in words("scan> "):
-            if not counter.take(word):
-                break
-        counter.leave()
+        try:
+            for word in words("scan> "):
+                if not counter.take(word):
+                    break
+        finally:
+            # Also after Ctrl-C.
+            counter.leave()
 
 
 class Counter:

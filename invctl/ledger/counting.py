@@ -19,6 +19,8 @@ from invctl.model import events
 from invctl.model.stock import check_quantity
 
 if TYPE_CHECKING:
+    import apsw
+
     from invctl.ledger.ledger import Ledger
 
 STALE_S = 24 * 3600
@@ -73,7 +75,7 @@ def start(ledger: Ledger, *, note: str = "", origin: Origin = NOBODY) -> Count:
             raise WrongStateError(
                 "a count is under way", hint="`invctl count status` shows it; count finish or count cancel ends it"
             )
-        count = Count(write.now_us, origin.clerk, note, ledger.store.epoch)
+        count = Count(write.now_us, origin.clerk, note, _epoch(write.connection))
         write.connection.execute("INSERT INTO counting VALUES (1, ?, ?, ?, ?)", count)
         write.commit()
     return count
@@ -114,8 +116,7 @@ def lines(ledger: Ledger) -> list[Line]:
         count = current(ledger)
         if count is None:
             raise _none()
-        now_us = ledger.now_us()
-        return [_line(row, count, ledger.store.epoch, now_us) for row in ledger.rows(_LINES)]
+        return _lines(ledger.connection, count, ledger.now_us())
 
 
 def finish(ledger: Ledger, *, anyway: bool = False, origin: Origin = NOBODY) -> tuple[list[Line], Receipt]:
@@ -130,7 +131,20 @@ def finish(ledger: Ledger, *, anyway: bool = False, origin: Origin = NOBODY) -> 
 
     """
     check_origin(origin)
-    found = lines(ledger)
+    with ledger.write() as write:
+        # Looked at within the transaction: nobody counts, or takes another history, between the look and the posting.
+        count = _under_way(write)
+        if count is None:
+            raise _none()
+        found = _lines(write.connection, count, write.now_us)
+        _refuse_stale(found, anyway=anyway)
+        receipt = _post(write, found, count.note, origin)
+        _clear(write)
+        write.commit()
+    return found, receipt
+
+
+def _refuse_stale(found: list[Line], *, anyway: bool) -> None:
     if not found:
         raise WrongStateError("nothing was counted", hint="`invctl count line SKU N`, or count cancel")
     stale = [each for each in found if each.stale]
@@ -138,29 +152,26 @@ def finish(ledger: Ledger, *, anyway: bool = False, origin: Origin = NOBODY) -> 
         named = ", ".join(f"{each.sku} ({each.stale})" for each in stale[:5])
         hint = "count them again" + ("" if anyway else "; --anyway posts them as they are")
         raise WrongStateError(f"{len(stale)} lines are stale: {named}", hint=hint)
-    with ledger.write() as write:
-        write.expire_due([each.sku for each in found])
-        again = dict(rows(write.connection, "SELECT sku, quantity FROM counted"))
-        if again != {each.sku: each.counted for each in found}:
-            raise WrongStateError("somebody counted meanwhile", hint="look at `invctl count status`, then finish again")
-        short = [
-            Shortage(each.sku, -each.variance, write.level(each.sku))
-            for each in found
-            if write.level(each.sku).available + each.variance < 0
+
+
+def _post(write: Write, found: list[Line], note: str, origin: Origin) -> Receipt:
+    write.expire_due([each.sku for each in found])
+    short = [
+        Shortage(each.sku, -each.variance, write.level(each.sku))
+        for each in found
+        if write.level(each.sku).available + each.variance < 0
+    ]
+    if short:
+        raise not_enough(write, short)
+    receipt = Receipt(0, b"")
+    by_sku = {each.sku: each for each in found}
+    for skus in events.split_by_size(list(by_sku)):
+        moves = [
+            Move(sku, by_sku[sku].variance, 0, {"counted": by_sku[sku].counted, "counted_seq": by_sku[sku].seq})
+            for sku in skus
         ]
-        if short:
-            raise not_enough(write, short)
-        receipt = Receipt(0, b"")
-        by_sku = {each.sku: each for each in found}
-        for skus in events.split_by_size(list(by_sku)):
-            moves = [
-                Move(sku, by_sku[sku].variance, 0, {"counted": by_sku[sku].counted, "counted_seq": by_sku[sku].seq})
-                for sku in skus
-            ]
-            receipt = adjustments.append(write, moves, "cycle_count", _note(ledger), origin)
-        _clear(write)
-        write.commit()
-    return found, receipt
+        receipt = adjustments.append(write, moves, "cycle_count", note, origin)
+    return receipt
 
 
 def cancel(ledger: Ledger) -> int:
@@ -175,6 +186,16 @@ def cancel(ledger: Ledger) -> int:
 
 
 _OTHER_HISTORY = "the ledger took another history since"
+
+
+def _lines(connection: apsw.Connection, count: Count, now_us: int) -> list[Line]:
+    epoch = _epoch(connection)
+    return [_line(row, count, epoch, now_us) for row in rows(connection, _LINES)]
+
+
+def _epoch(connection: apsw.Connection) -> int:
+    # From the file: the daemon may have given it another since this process opened it.
+    return int(first(connection, "SELECT epoch FROM ledger")[0])
 
 
 def _line(row: tuple[object, ...], count: Count, epoch: int, now_us: int) -> Line:
@@ -200,11 +221,6 @@ def _moved(write: Write, sku: str, since_seq: int) -> int:
 def _under_way(write: Write) -> Count | None:
     row = first(write.connection, "SELECT started_us, clerk, note, epoch FROM counting")
     return Count(*row) if row else None
-
-
-def _note(ledger: Ledger) -> str:
-    count = current(ledger)
-    return count.note if count else ""
 
 
 def _clear(write: Write) -> None:

@@ -62,6 +62,18 @@ def test_a_code_that_nobody_knows_is_given_to_an_item_only_by_hand(clerk: Clerk)
     assert clerk("barcode", "list", "-o", "json").json == [{"barcode": EAN, "sku": "LAPTOP-001"}]
 
 
+def test_a_barcode_names_its_item_in_other_commands_too(clerk: Clerk) -> None:
+    clerk("barcode", "add", "MOUSE-001", EAN)
+    key = clerk("reserve", f"{EAN}=2", "-q").out.strip()
+    assert [each["reservation"] for each in clerk("reservations", "--sku", EAN, "-o", "json").json] == [key]
+    assert clerk("confirm", key, f"{EAN}=1").code == 0
+    assert clerk("receive", EAN, "5").code == clerk("adjust", EAN, "-1", "--reason", "damaged").code == 0
+    assert clerk("stock", EAN, "-q").out == clerk("product", "show", EAN, "-q").out == "MOUSE-001\n"
+    assert clerk("barcode", "add", EAN, "ABC-123").code == 0
+    assert len(clerk("barcode", "list", EAN, "-o", "json").json) == 2
+    assert len(clerk("history", EAN, "-o", "json").json) == 5
+
+
 def test_a_wrong_word_loses_nothing(clerk: Clerk) -> None:
     words = ("MOUSE-001", "0*", "=MOUSE-001", "4006381333930", "99999999*MOUSE-001", "sell", "MOUSE-001", "basket")
     out, talk = scanned(clerk, *words)
