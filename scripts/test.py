@@ -1,10 +1,11 @@
 """Runs the linters and the tests, or pytest alone with the arguments that are given.
 
-    scripts/test                      everything, as CI does
+    scripts/test                      everything but what is marked `slow`
+    scripts/test --all                everything, as CI does (CI=true says the same)
     scripts/test -m cli               the tests of one marker
     scripts/test tests/unit -k frame  some tests
 
-Each linter prints one line, and what it found. Pytest comes last, so that its closing line ends the run.
+Each linter prints one line, and what it found. Pytest comes last.
 """
 
 from __future__ import annotations
@@ -25,15 +26,19 @@ _LINTERS = (
 )
 _PREFIXES = ("INVCTL_", "INVCENTRAL_")
 _WORKERS_MAX = 8
+_ALL = "--all"
 
 
 def main(arguments: list[str]) -> int:
     """Run what is asked for. Gives the exit code of the first step that failed, or 0."""
     environ = _without_settings(os.environ)
-    if arguments:
+    everything = arguments == [_ALL] or os.environ.get("CI") == "true"
+    if arguments and arguments != [_ALL]:
         return _pytest(_from_root(arguments), environ)
     failed = [(name, code) for name, command in _LINTERS if (code := _lint(name, command, environ)) != 0]
-    code = _pytest(_workers(), environ)
+    code = _pytest(_workers() if everything else [*_workers(), "-m", "not slow"], environ)
+    if not everything:
+        print(f"what is marked slow was left out: scripts/test {_ALL} runs it too, as CI does")
     if not failed:
         return code
     print(f"failed: {', '.join(name for name, _ in failed)} (above)", file=sys.stderr)

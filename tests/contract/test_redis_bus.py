@@ -169,6 +169,7 @@ async def test_a_publish_without_answer_was_sent_once_and_confuses_nobody(broker
         assert [await anext(arrivals) for _ in range(3)] == [Message(f"t:{n}", b"x") for n in (1, 2, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.fault_tolerance
 async def test_a_subscriber_that_is_too_slow_is_cut_off_and_told(broker: Broker) -> None:
     caller = RedisCaller(RedisAddress.parse(broker.url), PATIENT)

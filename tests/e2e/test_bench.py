@@ -23,6 +23,7 @@ def bench(folder: Path, *arguments: str) -> Ended:
 MEASURED = [name for name in BENCHMARKS if name != "year"]
 
 
+@pytest.mark.slow
 def test_every_figure_stands_beside_its_reference(tmp_path: Path) -> None:
     names = [word for name in MEASURED for word in ("--only", name)]
     ended = bench(tmp_path, "--scale", "0.001", *names, "-o", "json")
@@ -45,6 +46,7 @@ def test_every_figure_stands_beside_its_reference(tmp_path: Path) -> None:
     assert results["idle"]["beside"]["memory_mb"] > 0
 
 
+@pytest.mark.slow
 def test_a_year_is_traded_and_proved(tmp_path: Path) -> None:
     ended = bench(tmp_path, "--scale", "0.001", "--only", "year", "-o", "json")
     assert ended.code == 0, ended.said

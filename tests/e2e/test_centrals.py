@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from central.views import Status
 
-pytestmark = [pytest.mark.concurrency, pytest.mark.fault_tolerance]
+pytestmark = [pytest.mark.concurrency, pytest.mark.fault_tolerance, pytest.mark.slow]
 
 SHARDS = 8
 STORES = 16

@@ -30,6 +30,7 @@ def chaos(folder: Path, *arguments: str) -> Ended:
     return end_of(start("chaos", folder, *arguments))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["kill-invctl-after-commit", "kill-invcentral-after-commit", "junk-everywhere"])
 def test_a_fault_ends_as_expected_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     done = chaos(tmp_path, name, "-o", "json")
@@ -80,6 +81,7 @@ def test_what_the_machine_has_not_got_is_skipped(monkeypatch: pytest.MonkeyPatch
     assert (ended.outcome, ended.told) == ("skipped", "needs a PostgreSQL: --central-url")
 
 
+@pytest.mark.slow
 def test_the_proof_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 

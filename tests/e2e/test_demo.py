@@ -84,6 +84,7 @@ def test_what_a_demo_cannot_do_is_said(tmp_path: Path, arguments: tuple[str, ...
     assert told in ended.said
 
 
+@pytest.mark.slow
 @linux_only
 @pytest.mark.business
 def test_a_kept_folder_can_be_proved_again(tmp_path: Path) -> None:

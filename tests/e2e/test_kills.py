@@ -38,6 +38,7 @@ def assert_whole(proof: dict[str, Any]) -> None:
     assert proof["events_committed"] == proof["events_applied"] > proof["acknowledged"] > 0
 
 
+@pytest.mark.slow
 def test_the_demo_proves_equal_whatever_is_killed(tmp_path: Path) -> None:
     run = end_of(start("demo", tmp_path, "--headless", "--seconds", "4", "--kill", "--seed", "3", "-o", "json"))
     assert_whole(run.proof)
@@ -48,6 +49,7 @@ def test_the_demo_proves_equal_whatever_is_killed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_demo_starts_again_whatever_dies(tmp_path: Path) -> None:
     run = start("demo", tmp_path, "--headless", "--seconds", "100", "-o", "json")
     names = ("broker", "invcentral", "invd-downtown", "clerk-midtown")
@@ -79,6 +81,7 @@ def test_a_broker_that_was_given_is_not_killed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_replay_proves_equal_with_kills_on_sqlite(tmp_path: Path, groceries: None) -> None:
     run = end_of(start("replay", tmp_path, *FEW, "--seed", "1", "--kill", "-o", "json"))
     assert_whole(run.proof)
@@ -121,6 +124,7 @@ def shards_taken(folder: Path) -> list[tuple[str, int]]:
     return [(name, shard) for _, name, shard in sorted(taken)]
 
 
+@pytest.mark.slow
 def test_of_two_centrals_on_postgresql_one_takes_over_what_a_killed_one_held(tmp_path: Path, groceries: None) -> None:
     server = postgres_url_of_a_server()
     # By this seed the first central is the first to be killed.

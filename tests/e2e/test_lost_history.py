@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.fault_tolerance
+pytestmark = [pytest.mark.fault_tolerance, pytest.mark.slow]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

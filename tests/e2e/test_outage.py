@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.servers import Broker as Server
 
-pytestmark = pytest.mark.fault_tolerance
+pytestmark = [pytest.mark.fault_tolerance, pytest.mark.slow]
 
 HOUR_S = 3600
 OPERATIONS = 4000

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.clerk import Clerk
 
-pytestmark = pytest.mark.fault_tolerance
+pytestmark = [pytest.mark.fault_tolerance, pytest.mark.slow]
 
 
 @pytest.fixture

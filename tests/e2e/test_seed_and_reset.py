@@ -191,6 +191,7 @@ def database_url(request: pytest.FixtureRequest, chain: ChainFolder) -> Iterator
         yield url
 
 
+@pytest.mark.slow
 @pytest.mark.fault_tolerance
 def test_after_a_reset_head_office_comes_back_by_itself(
     chain: ChainFolder, database_url: str, broker: Broker, processes: ProcessTable

@@ -185,6 +185,7 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
         assert [line["namespace"] for line in chain.lines(number) if line["action"] == action] == [namespace]
 
 
+@pytest.mark.slow
 @pytest.mark.fault_tolerance
 def test_a_broker_that_is_away_is_told_serves_clerks_and_is_drained_to(chain: Chain, broker: Broker) -> None:
     invd, office = chain.start_daemon(), chain.start_central()
@@ -241,6 +242,7 @@ def test_a_broker_that_is_away_is_told_serves_clerks_and_is_drained_to(chain: Ch
     assert len(failed_jobs) == len({(line["job"], line["message"]) for line in failed_jobs})
 
 
+@pytest.mark.slow
 @pytest.mark.fault_tolerance
 async def test_a_line_that_goes_dead_without_a_word_is_noticed_on_both_sides(chain: Chain, broker: Broker) -> None:
     """Nothing is refused and nothing is closed: only our own deadlines can tell."""

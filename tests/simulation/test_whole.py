@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.simulation
 
-SEEDS = 200
+SEEDS = 1000
 AT_ONCE = 50
+# So many are run wherever anything is.
+SEEDS_QUICK = 100
 PLANT_SEEDS = 40
 # It takes hundreds of worlds: a store has to be put back to a copy from between two rejoins.
 RARE = frozenset({"reappended_twice"})
@@ -62,7 +64,13 @@ def fast() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
+@pytest.mark.parametrize(
+    "first",
+    [
+        *range(0, SEEDS_QUICK, AT_ONCE),
+        *(pytest.param(first, marks=pytest.mark.slow) for first in range(SEEDS_QUICK, SEEDS, AT_ONCE)),
+    ],
+)
 def test_everything_holds_whatever_happens_each_kind_of_trouble_is_met_and_there_is_trade(first: int) -> None:
     outcomes = [run_seed(seed) for seed in range(first, first + AT_ONCE)]
     assert {each.seed: each.violation for each in outcomes if each.violation} == {}

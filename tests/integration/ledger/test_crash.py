@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.fault_tolerance
 
 
+@pytest.mark.slow
 def test_what_was_confirmed_survives_a_kill_and_nothing_is_half_done(tmp_path: Path) -> None:
     chance = Random(4)
     new_ledger(tmp_path, SystemClock(), MOUSE=1_000_000, LAPTOP=1_000_000).close()

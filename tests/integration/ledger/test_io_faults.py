@@ -131,6 +131,7 @@ def calls_of_a_day(bad_disk: Disk, day: Day) -> int:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lasting", [False, True])
 def test_whichever_write_fails_nothing_is_half_written(
     morning: Path, tmp_path: Path, bad_disk: Disk, lasting: bool
@@ -169,6 +170,7 @@ def cut_off(day: Day, ledger: Ledger, bad_disk: Disk, at: int) -> None:
     day.check()
 
 
+@pytest.mark.slow
 def test_a_power_cut_at_any_write_takes_nothing_that_was_acknowledged(
     morning: Path, tmp_path: Path, bad_disk: Disk
 ) -> None:

@@ -396,5 +396,5 @@ def test_history_is_lost_once_and_again(
 
 
 pytestmark = pytest.mark.business
-TestLedger = LedgerMachine.TestCase
+TestLedger = pytest.mark.slow(LedgerMachine.TestCase)
 TestLedger.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

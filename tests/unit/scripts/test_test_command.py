@@ -76,14 +76,14 @@ def warm_mypy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def run(project: Path, *arguments: str, cwd: Path | None = None) -> tuple[int, list[str], str]:
+def run(project: Path, *arguments: str, cwd: Path | None = None, ci: str = "") -> tuple[int, list[str], str]:
     """Run it with a user's settings about. Gives the exit code, the lines on stdout, and stderr."""
     users = {"INVCTL_HOME": "/home/clerk", "INVCENTRAL_DATABASE_URL": "x", "INVCTL_TEST_REDIS_URL": "redis://x"}
     others = {name: value for name, value in os.environ.items() if not name.startswith(("INV", "PYTEST_"))}
     process = subprocess.run(
         [sys.executable, "-P", "-m", "scripts.test", *arguments],
         cwd=cwd or project,
-        env=others | users | {"PYTHONPATH": str(project), "CI": ""},
+        env=others | users | {"PYTHONPATH": str(project), "CI": ci},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -100,9 +100,19 @@ def test_without_arguments_every_step_runs_and_pytest_has_the_last_word(project:
     code, lines, talk = run(project)
     assert (code, talk) == (0, "")
     assert steps(lines) == ["ruff check ok", "ruff format ok", "mypy ok", "imports ok"]
+    assert re.fullmatch(r"=+ 1 passed(, 1 deselected)? in .* =+", lines[-2])
+    assert lines[-1] == "what is marked slow was left out: scripts/test --all runs it too, as CI does"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("arguments", "ci"), [(["--all"], ""), ([], "true")])
+def test_asked_for_all_and_in_ci_it_leaves_nothing_out(project: Path, arguments: list[str], ci: str) -> None:
+    code, lines, _ = run(project, *arguments, ci=ci)
+    assert (code, len(steps(lines))) == (0, 4)
     assert re.fullmatch(r"=+ 2 passed in .* =+", lines[-1])
 
 
+@pytest.mark.slow
 def test_what_the_steps_find_is_shown_and_all_run(project: Path) -> None:
     (project / "thing" / "inside.py").write_text('import socket\nimport os\nx: int = ( socket.EBADF, "" )\n')
     code, lines, talk = run(project)
@@ -111,17 +121,18 @@ def test_what_the_steps_find_is_shown_and_all_run(project: Path) -> None:
     shown = "\n".join(lines)
     for finding in ("F401", '+x: int = (socket.EBADF, "")', "[assignment]", "thing.inside -> socket"):
         assert finding in shown
-    assert "2 passed" in lines[-1]
+    assert "1 passed" in lines[-2]
     assert talk == "failed: ruff check, ruff format, mypy, imports (above)\n"
 
 
+@pytest.mark.slow
 def test_the_exit_code_is_the_first_failing_steps(project: Path) -> None:
     configuration = project / "pyproject.toml"
     configuration.write_text(configuration.read_text().replace('files = ["thing"]', 'files = ["missing"]'))
     (project / "tests" / "test_thing.py").write_text("def test_thing() -> None:\n    assert False\n")
     code, lines, talk = run(project)
     assert code == 2  # mypy's for a file that it cannot read; pytest's is 1
-    assert "1 failed" in lines[-1]
+    assert "1 failed" in lines[-2]
     assert talk == "failed: mypy (above)\n"
 
 
