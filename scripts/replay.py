@@ -17,18 +17,17 @@ from invctl.clock import SystemClock
 from invctl.console.command import output
 from invctl.console.options import Parsed, whole
 from invctl.errors import InvalidValueError
-from invctl.ledger import reservations, seeding
+from invctl.ledger import seeding
 from invctl.ledger.ledger import Ledger
-from invctl.ledger.writing import Origin
 from scripts.chain.broker import start_broker
 from scripts.chain.command import A_SEED, run_script
 from scripts.chain.folder import ChainFolder
 from scripts.chain.groceries import Span, parse_store, product_names, trade_of
-from scripts.chain.journal import Journal
 from scripts.chain.kills import WHAT_TO_KILL, Killer, ours_to_kill, refuse_idle_seed, told_seed
 from scripts.chain.leftovers import clear_and_tell
 from scripts.chain.runner import ChainRunner
 from scripts.chain.schema import schema_of_its_own
+from scripts.chain.tills import Tills
 from scripts.chain.verdict import ask_for_proof, holds, print_proof
 from scripts.chain.workspace import Workspace
 
@@ -40,56 +39,33 @@ DEFAULT_DAY = Span(date(2017, 12, 23), date(2017, 12, 23))
 YEAR = Span(date(2017, 1, 1), date(2018, 1, 1))
 DRAIN_TIMEOUT_S = 900.0
 """It only ends a run that has failed: a year's end may be far behind on a slow machine."""
-SHOW_EVERY = 20
 CENTRALS_MAX = 8
 SHARDS_MAX = 64
-LOOK_EVERY_S = 0.02
 UNDER_FIRE_S = 10.0
 """How long trade under kills takes at least: they need time to fall into."""
 TAKE_OVER_S = 1.5 * LEASE_TTL_S
 """The same with several centrals: one takes over what a killed one held when its lease has ended."""
 
 
-class Run:
-    """One run under way: its daemons, and who kills them."""
+def _trade(
+    ledgers: dict[str, Ledger], trade: Trade, runner: ChainRunner, killer: Killer, lasts_s: float, out: Output
+) -> None:
+    """Sell each basket, spread over so many seconds or as fast as that goes (0), and look after the daemons."""
+    with out.progress("trading", total=len(trade.baskets)) as bar:
 
-    def __init__(self, runner: ChainRunner, killer: Killer, lasts_s: float) -> None:
-        """Trade is to be spread over `lasts_s` seconds, or goes as fast as it can (0)."""
-        self.runner = runner
-        self.killer = killer
-        self.lasts_s = lasts_s
+        def meanwhile(sold: int) -> None:
+            killer.tick()
+            runner.supervisor.tick()
+            bar.update(sold)
 
-    def trade(self, ledgers: dict[str, Ledger], trade: Trade, chain: ChainFolder, out: Output) -> None:
-        """Reserve and confirm each basket, in their order, and note what was accepted."""
-        began_s, count = time.monotonic(), len(trade.baskets)
-        with out.progress("trading", total=count) as bar, ExitStack() as open_:
-            journals = {store: open_.enter_context(Journal(chain.journal(store))) for store in ledgers}
-            for number, basket in enumerate(trade.baskets, 1):
-                ledger, told = ledgers[basket.store], journals[basket.store]
-                opening, ending = (Origin(request_id=f"{basket.basket}-{step}") for step in ("reserve", "confirm"))
-                opened = reservations.reserve(ledger, basket.lines, order=basket.basket, origin=opening)
-                told.note(opening.request_id)
-                reservations.confirm(ledger, opened.event.subject, origin=ending)
-                told.note(ending.request_id)
-                self._wait_until(began_s + self.lasts_s * number / count)
-                if number % SHOW_EVERY == 0 or number == count:
-                    bar.update(number)
+        Tills(ledgers, runner.chain.journal, lasts_s=lasts_s).sell(trade.baskets, meanwhile)
 
-    def drain(self, out: Output) -> None:
-        """Let everything arrive, and stop the daemons. Nothing is killed any more."""
-        total = self.runner.pending()
-        with out.progress("draining", total=total) as bar:
-            self.runner.drain(DRAIN_TIMEOUT_S, on_pending=lambda pending: bar.update(max(total - pending, 0)))
 
-    def _wait_until(self, moment_s: float) -> None:
-        """Look after the daemons, at least once, until the moment has come."""
-        while True:
-            self.killer.tick()
-            self.runner.supervisor.tick()
-            left_s = moment_s - time.monotonic()
-            if left_s <= 0:
-                return
-            time.sleep(min(left_s, LOOK_EVERY_S))
+def _drain(runner: ChainRunner, out: Output) -> None:
+    """Let everything arrive, and stop the daemons. Nothing is killed any more."""
+    total = runner.pending()
+    with out.progress("draining", total=total) as bar:
+        runner.drain(DRAIN_TIMEOUT_S, on_pending=lambda pending: bar.update(max(total - pending, 0)))
 
 
 def replay(
@@ -184,11 +160,10 @@ def replay(
         since_us = SystemClock().now_us()
         killer = Killer(runner.supervisor, kinds, told_seed(seed, out.talk) if kinds else 0)
         lasts_s = TAKE_OVER_S if centrals > 1 else UNDER_FIRE_S
-        run = Run(runner, killer, lasts_s if kinds else 0.0)
-        run.trade(ledgers, trade, chain, out)
+        _trade(ledgers, trade, runner, killer, lasts_s if kinds else 0.0, out)
         for ledger in ledgers.values():
             ledger.close()
-        run.drain(out)
+        _drain(runner, out)
         ran_s = time.monotonic() - began_s
         proof = ask_for_proof(
             chain, runner.environ, since_us=since_us, broker=broker.description, seconds=ran_s, kills=killer.counts

@@ -1,7 +1,7 @@
 """What a year of trade takes at the least.
 
-The same baskets, in the same order, are reserved and confirmed in the same tables, in bare apsw with one durable commit
-each, and what happened goes down the bare pipeline (`bare_pipeline receive`, which runs beside this). Nothing is
+The same baskets are reserved and confirmed in the same tables by as many clerks at once, in bare apsw with one durable
+commit each, and what happened goes down the bare pipeline (`bare_pipeline receive`, which runs beside this). Nothing is
 checked, chained, expired or remembered.
 """
 
@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import apsw
 
 from invctl.ledger.ledger import FILE, Ledger
 from scripts.benchmarks.bare_pipeline import EVENTS_A_FRAME, Line
+from scripts.chain.tills import TILLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from scripts.chain.groceries import Trade
+    from scripts.chain.groceries import Basket, Trade
 
 _HASH = bytes(range(32))
 _HOLD_US = 1_800_000_000
@@ -29,10 +32,11 @@ _HOLD_US = 1_800_000_000
 class _Store:
     """One store's ledger, and what of it is still to be sent."""
 
-    def __init__(self, home: Path, line: Line) -> None:
+    def __init__(self, home: Path, line: Line, turn: Lock) -> None:
         Ledger.create(home, home.name).close()
         self._store = home.name
         self._line = line
+        self._turn = turn
         self._connection = connection = apsw.Connection(str(home / FILE))
         connection.execute("PRAGMA synchronous = FULL")
         ((seq,),) = connection.execute("SELECT max(seq) FROM events")
@@ -80,7 +84,8 @@ class _Store:
     def flush(self) -> None:
         """Send what waits."""
         if self._bodies:
-            self._line.send(self._store, self._first, self._bodies)
+            with self._turn:
+                self._line.send(self._store, self._first, self._bodies)
             self._first += len(self._bodies)
             self._bodies = []
 
@@ -124,13 +129,23 @@ def _line(sku: str, on_hand: int, reserved: int, version: int) -> dict[str, Any]
 
 def run(url: str, folder: Path, trade: Trade) -> int:
     """Open the stores, sell every basket, and send all of it. Returns how many events that were."""
-    line = Line(url)
+    line, turn = Line(url), Lock()
     stores = {}
-    for store, wanted in sorted(trade.demand().items()):
-        stores[store] = _Store(folder / store, line)
+    shares: list[list[Basket]] = [[] for _ in range(TILLS)]
+    till_of = {}
+    for number, (store, wanted) in enumerate(sorted(trade.demand().items())):
+        stores[store] = _Store(folder / store, line, turn)
         stores[store].carry(wanted)
+        till_of[store] = number % TILLS
     for basket in trade.baskets:
-        stores[basket.store].sell(basket.basket, basket.lines)
+        shares[till_of[basket.store]].append(basket)
+
+    def serve(share: list[Basket]) -> None:
+        for basket in share:
+            stores[basket.store].sell(basket.basket, basket.lines)
+
+    with ThreadPoolExecutor(TILLS) as pool:
+        list(pool.map(serve, shares))
     for each in stores.values():
         each.flush()
         each.close()

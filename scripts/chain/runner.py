@@ -54,7 +54,7 @@ class ChainRunner:
             say: is told of each process that died, and was started again.
 
         """
-        self._chain = chain
+        self.chain = chain
         self._processes = processes
         self.environ = environment(broker.url, namespace, chain, database_url)
         self.supervisor = Supervisor(say)
@@ -68,7 +68,7 @@ class ChainRunner:
         """Found head office's database, with so many shards, and start as many `invcentral`, which admit any store."""
         for number in range(1, centrals + 1):
             # A home of its own for each: that is what tells them apart. They share the database.
-            home = self._chain.central_home(number)
+            home = self.chain.central_home(number)
             name = home.name.replace("central", "invcentral")
             more = ["--shards", str(shards)] if shards and number == 1 else []
             self._run_to_its_end(f"{name}-init", "central", "--home", str(home), "init", *more)
@@ -93,7 +93,7 @@ class ChainRunner:
 
     def pending(self) -> int:
         """Return how many events central has not acknowledged, over all stores."""
-        return sum(_pending(home) for home in self._chain.homes())
+        return sum(_pending(home) for home in self.chain.homes())
 
     def drain(self, timeout_s: float, *, on_pending: Callable[[int], None] = lambda _: None) -> None:
         """Let everything arrive, then stop all daemons. Nobody else may write to the ledgers any more.
@@ -137,7 +137,7 @@ class ChainRunner:
         stop_together([self.supervisor.release(name) for name in names], STOP_TIMEOUT_S)
 
     def _without_link(self) -> list[str]:
-        return [home.name for home in self._chain.homes() if not _is_linked(home, self._since_us)]
+        return [home.name for home in self.chain.homes() if not _is_linked(home, self._since_us)]
 
     def _start(self, name: str, module: str, *arguments: str) -> Child:
         return self._processes.start([sys.executable, "-P", "-m", module, *arguments], name=name, env=self.environ)
