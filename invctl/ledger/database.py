@@ -86,6 +86,8 @@ def connect(path: Path, *, create: bool = False, file: disk.FileId | None = None
         connection.set_busy_timeout(round(BUSY_TIMEOUT_S * 1000))
         # A clerk's command is a short life: the last one out must not pay for a checkpoint.
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        # Else SQLite looks at what is bound (a LIMIT, say) and may compile a statement anew for each value.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "synchronous = FULL"):
             connection.execute("PRAGMA " + pragma)
     return connection

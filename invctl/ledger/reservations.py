@@ -215,7 +215,7 @@ def _checked(lines: Mapping[str, int], order: str) -> dict[str, int]:
 
 def _refuse_short(write: Write, lines: Mapping[str, int]) -> None:
     """Raise NotEnoughStockError, which tells of every short line, where there is one."""
-    levels = {sku: write.level(sku) for sku in lines}
+    levels = write.levels(lines)
     short = [
         Shortage(sku, quantity, levels[sku]) for sku, quantity in lines.items() if levels[sku].available < quantity
     ]
@@ -233,10 +233,10 @@ def _open(write: Write, lines: Mapping[str, int], order: str, hold_s: int, origi
         "INSERT INTO reservations VALUES (?, 'pending', ?, ?, ?, ?, NULL, ?, ?)",
         (reservation, order, origin.clerk, write.now_us, expires_us, receipt.seq, receipt.seq),
     )
-    for sku, quantity in lines.items():
-        write.connection.execute(
-            "INSERT INTO reservation_lines VALUES (?, ?, ?, 0, 0, ?)", (reservation, sku, quantity, expires_us)
-        )
+    write.connection.executemany(
+        "INSERT INTO reservation_lines VALUES (?, ?, ?, 0, 0, ?)",
+        [(reservation, sku, quantity, expires_us) for sku, quantity in lines.items()],
+    )
     return receipt
 
 

@@ -113,7 +113,8 @@ def _check_wanted(wanted: Sequence[SeedProduct]) -> None:
 
 
 def _set_levels(write: Write, quantities: dict[str, int], reason: str, origin: Origin) -> int:
-    changes = {sku: quantity - write.level(sku).on_hand for sku, quantity in quantities.items()}
+    levels = write.levels(quantities)
+    changes = {sku: quantity - levels[sku].on_hand for sku, quantity in quantities.items()}
     changes = {sku: change for sku, change in changes.items() if change}
     for run in events.split_by_size(list(changes)):
         adjustments.append(write, [Move(sku, changes[sku], 0, {}) for sku in run], reason, "", origin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import format_time
@@ -14,7 +15,7 @@ from invctl.model.reservation import ReservationLine
 from invctl.model.stock import StockLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     import apsw
 
@@ -38,6 +39,12 @@ class Origin(NamedTuple):
 
 
 NOBODY = Origin()
+_LEVEL = (
+    "SELECT sku, on_hand, reserved, version, (SELECT reorder_point FROM thresholds WHERE sku = stock.sku)"
+    " FROM stock WHERE sku = ?"
+)
+_LEVELS = _LEVEL.replace("= ?", "IN (SELECT value FROM json_each(?))")
+_ANY_DUE = "SELECT 1 FROM reservations WHERE status = 'pending' AND expires_us <= ? LIMIT 1"
 
 
 class Receipt(NamedTuple):
@@ -104,21 +111,23 @@ class Write:
 
     def level(self, sku: str) -> StockLevel:
         """Return a SKU's level. Raises NotFoundError where the store does not carry it."""
-        if known := self._levels.get(sku):
-            return known
-        row = first(
-            self.connection,
-            "SELECT on_hand, reserved, version, (SELECT reorder_point FROM thresholds WHERE sku = stock.sku)"
-            " FROM stock WHERE sku = ?",
-            (sku,),
-        )
-        if row is None:
-            hint = "`invctl product list` shows what there is, `invctl product add` adds to it"
-            raise NotFoundError(f"no product {sku}", hint=hint, sku=sku)
-        level = self._levels[sku] = StockLevel(*row[:3])
-        if row[3]:
-            self._watched[sku] = (row[3], level.available)
-        return level
+        return self._levels.get(sku) or self.levels([sku])[sku]
+
+    def levels(self, skus: Collection[str]) -> dict[str, StockLevel]:
+        """Return the levels of SKUs, read at once. Raises NotFoundError for the first that the store does not carry."""
+        known = self._levels
+        if missing := [sku for sku in skus if sku not in known]:
+            one = len(missing) == 1
+            query, binding = (_LEVEL, missing[0]) if one else (_LEVELS, json.dumps(missing))
+            for sku, on_hand, reserved, version, reorder_point in self.connection.execute(query, (binding,)):
+                level = known[sku] = StockLevel(on_hand, reserved, version)
+                if reorder_point:
+                    self._watched[sku] = (reorder_point, level.available)
+            for sku in missing:
+                if sku not in known:
+                    hint = "`invctl product list` shows what there is, `invctl product add` adds to it"
+                    raise NotFoundError(f"no product {sku}", hint=hint, sku=sku)
+        return {sku: known[sku] for sku in skus}
 
     def append(
         self,
@@ -139,11 +148,11 @@ class Write:
             hint = "`invctl status` tells how it stands; it ends by itself once the daemon has what is missing"
             raise FrozenError(f"nothing can be written: {self._frozen}", hint=hint)
         seq = self.head.seq + 1
-        after = [(move, self._moved(move)) for move in moves]
         if moves:
+            after = self._moved(moves)
             lines = [
                 events.line(move.sku, move.on_hand_change, move.reserved_change, level, **move.more)
-                for move, level in after
+                for move, level in zip(moves, after, strict=True)
             ]
             data = {**data, "lines": lines}
         event_id = again or new_event_id(self.chance)
@@ -160,12 +169,16 @@ class Write:
         if len(body) > events.EVENT_BYTES_MAX and not again:
             raise RefusedError(f"the event would take {len(body)} bytes", hint="use fewer lines at once")
         hash_ = link(self.head.hash, seq, body)
-        execute = self.connection.execute
-        execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", (seq, event_id, type_, self.now_us, body, hash_))
-        for move, level in after:
-            execute(
+        self.connection.execute(
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", (seq, event_id, type_, self.now_us, body, hash_)
+        )
+        if moves:
+            self.connection.executemany(
                 "INSERT INTO movements VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (move.sku, seq, move.on_hand_change, move.reserved_change, *level),
+                [
+                    (move.sku, seq, move.on_hand_change, move.reserved_change, *level)
+                    for move, level in zip(moves, after, strict=True)
+                ],
             )
         self.head = Head(seq, hash_)
         return Receipt(seq, body)
@@ -189,6 +202,8 @@ class Write:
 
     def expire_due(self, skus: Iterable[str]) -> None:
         """Let every reservation expire that is due and holds one of these SKUs."""
+        if first(self.connection, _ANY_DUE, (self.now_us,)) is None:
+            return
         due: dict[str, None] = {}
         for sku in skus:
             for (reservation,) in rows(
@@ -235,14 +250,11 @@ class Write:
             for entry in lines
         ]
         receipt = self.append(type_, reservation, data, origin, moves, again=again)
-        execute = self.connection.execute
-        for entry in lines:
-            execute(
-                "UPDATE reservation_lines SET confirmed = ?, released = ?, due_us = NULL"
-                " WHERE reservation = ? AND sku = ?",
-                (entry.confirmed, entry.released, reservation, entry.sku),
-            )
-        execute(
+        self.connection.executemany(
+            "UPDATE reservation_lines SET confirmed = ?, released = ?, due_us = NULL WHERE reservation = ? AND sku = ?",
+            [(entry.confirmed, entry.released, reservation, entry.sku) for entry in lines],
+        )
+        self.connection.execute(
             "UPDATE reservations SET status = ?, ended_us = ?, last_seq = ? WHERE reservation = ?",
             (events.STATUS_AFTER[type_], self.now_us, receipt.seq, reservation),
         )
@@ -257,16 +269,22 @@ class Write:
         )
         return [ReservationLine(*row) for row in found]
 
-    def _moved(self, move: Move) -> StockLevel:
-        before = self.level(move.sku)
-        after = before.moved(move.on_hand_change, move.reserved_change)
-        self.connection.execute(
-            "UPDATE stock SET on_hand = ?, reserved = ?, version = ? WHERE sku = ? AND version = ?",
-            (*after, move.sku, before.version),
+    def _moved(self, moves: Sequence[Move]) -> list[StockLevel]:
+        """Change the levels, and return what each came to. A SKU may be moved more than once."""
+        self.levels([move.sku for move in moves])
+        known, after, changed = self._levels, [], []
+        for move in moves:
+            before = known[move.sku]
+            level = known[move.sku] = before.moved(move.on_hand_change, move.reserved_change)
+            after.append(level)
+            changed.append((*level, move.sku, before.version))
+        already = self.connection.total_changes()
+        self.connection.executemany(
+            "UPDATE stock SET on_hand = ?, reserved = ?, version = ? WHERE sku = ? AND version = ?", changed
         )
-        if self.connection.changes() != 1:
-            raise RefusedError(f"{move.sku} changed under a transaction that holds the ledger")
-        self._levels[move.sku] = after
+        if self.connection.total_changes() - already != len(moves):
+            skus = ", ".join(move.sku for move in moves)
+            raise RefusedError(f"{skus} changed under a transaction that holds the ledger")
         return after
 
 
