@@ -100,6 +100,7 @@ def load(connection: Connection, states: Mapping[str, StoreState], keys: Mapping
     reservations = [(store, key) for store, of_store in keys.items() for key in of_store.reservations]
     for store, key, status, clerk in _KNOWN.rows(connection, reservations):
         states[store].known[key] = Known(status == "pending", clerk)
+        states[store].stored.add(key)
 
 
 def save(connection: Connection, states: Mapping[str, StoreState], now: int) -> None:
@@ -151,7 +152,8 @@ def _save_reservations(connection: Connection, states: Mapping[str, StoreState])
         for key, item in state.reservations.items():
             rows.append((store, key, *reservation_columns(item)))
             lines += [(store, key, line, *entry) for line, entry in enumerate(item.lines)]
-            sizes.append((store, key, len(item.lines)))
+            if key in state.stored:
+                sizes.append((store, key, len(item.lines)))
     _SET_RESERVATIONS.run(connection, rows)
     _SET_LINES.run(connection, lines)
     _DROP_SURPLUS.run(connection, sizes)

@@ -46,7 +46,7 @@ class StoreState:
     """The rows of one store that a run of events touches, as they are and as they become."""
 
     def __init__(self, epoch: int, suspects_before: int = 0) -> None:
-        """Begin with nothing known; whoever loads the rows fills `levels`, `suspects` and `known`.
+        """Begin with nothing known; whoever loads the rows fills `levels`, `suspects`, `known`, `stored`.
 
         `suspects_before` counts all the SKUs of the store that are in doubt.
         """
@@ -55,6 +55,8 @@ class StoreState:
         self.levels: dict[str, StockLevel] = {}
         self.suspects: set[str] = set()
         self.known: dict[str, Known] = {}
+        # The reservations of which the database has a row.
+        self.stored: set[str] = set()
         # What changed, by key, with the event that changed it last.
         self.level_seqs: dict[str, int] = {}
         self.products: dict[str, tuple[Product, int]] = {}

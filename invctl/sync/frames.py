@@ -7,10 +7,12 @@ answered. `docs/protocol.md` has the table of fields.
 
 from __future__ import annotations
 
-import json
 import re
 from hashlib import blake2b
 from typing import Any, NamedTuple
+
+from msgspec import DecodeError
+from msgspec.json import Decoder, Encoder
 
 from invctl.model.chain import HASH_BYTES
 from invctl.model.identifiers import is_store
@@ -34,8 +36,8 @@ _WHOLE_MAX = 2**63 - 1
 # A word goes back to its sender as it came, so it must be one that can be written.
 _WORD = re.compile(r"[!-~]{1,64}")
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_DECODER = json.JSONDecoder()
+_ENCODER = Encoder()
+_DECODER = Decoder()
 
 
 class Hello(NamedTuple):
@@ -166,7 +168,7 @@ def encode(frame: UpFrame | DownFrame) -> bytes:
 
 
 def _sealed(document: dict[str, Any]) -> bytes:
-    content = _ENCODER.encode(document).encode()[:-1]
+    content = _ENCODER.encode(document)[:-1]
     return b"".join((content, _SUM_KEY, _checksum(content), b'"}'))
 
 
@@ -247,8 +249,8 @@ def _opened(payload: bytes) -> dict[str, Any]:
     if tail != b"".join((_SUM_KEY, _checksum(content), b'"}')):
         raise FrameError("the checksum is wrong")
     try:
-        document = _DECODER.decode(payload.decode())
-    except (ValueError, RecursionError):
+        document = _DECODER.decode(payload)
+    except (DecodeError, UnicodeDecodeError, RecursionError):
         raise FrameError("not JSON") from None
     if not isinstance(document, dict):
         raise FrameError("not an object")
