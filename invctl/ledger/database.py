@@ -45,6 +45,12 @@ PUZZLING = (TypeError, ValueError, LookupError, AttributeError, AssertionError)
 _REFUSALS: tuple[type[BaseException], ...] = tuple(_SAID)
 
 
+class UncertainError(RefusedError):
+    """The disk failed as a change was committed, and nobody can say whether it is done."""
+
+    code = "uncertain"
+
+
 class Patience:
     """How long a connection waits for another program that holds the file: SQLite's busy handler.
 
@@ -104,6 +110,40 @@ def rows(connection: apsw.Connection, sql: str, bindings: Iterable[Any] = ()) ->
 def first(connection: apsw.Connection, sql: str, bindings: Iterable[Any] = ()) -> Any:
     """Return the first row of a query, None where there is none."""
     return connection.execute(sql, tuple(bindings)).fetchone()
+
+
+def commit(connection: apsw.Connection) -> None:
+    """Commit the transaction.
+
+    Where the disk fails at it, it is undone: also for whoever opens the file later. Raises UncertainError where the
+    disk does not even take that.
+    """
+    try:
+        connection.execute("COMMIT")
+    except apsw.IOError:
+        _write_over_what_failed(connection)
+        raise
+
+
+def _write_over_what_failed(connection: apsw.Connection) -> None:
+    """Commit nothing, in the place of what the disk failed to flush.
+
+    SQLite has forgotten that one, but all of it stands in the log. Who opens the file when nobody else has it open
+    reads the log from its beginning, and would take it for committed: after the clerk was told that it is not done.
+    Only pages that a flush has taken are safe, too: the kernel may drop the others, and say nothing the next time.
+    """
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        # An UPDATE that changes nothing would write nothing; this writes its page in any case.
+        connection.execute(f"PRAGMA user_version = {connection.pragma('user_version')}")
+        connection.execute("COMMIT")
+    except apsw.Error as error:
+        raise UncertainError(
+            f"the disk failed under the ledger, and whether this is done is not known: {error}",
+            hint="look at the disk; `invctl history` tells later, and under the same --request-id it is done once",
+        ) from error
 
 
 @contextmanager

@@ -14,10 +14,12 @@ import pytest
 from invctl.clock import ManualClock
 from invctl.errors import InventoryError, RefusedError
 from invctl.ledger import adjustments, disk, products, reservations
+from invctl.ledger.database import UncertainError
 from invctl.ledger.ledger import FILE, Ledger
 from invctl.ledger.outbox import remember_link
+from invctl.ledger.writing import Origin
 from tests.integration.ledger.faulty_disk import Disk, Fault, faulty_disk
-from tests.unit.ledger.support import assert_sound, hold, key_of, new_ledger
+from tests.unit.ledger.support import assert_sound, hold, key_of, new_ledger, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -200,3 +202,36 @@ def test_without_a_flush_at_each_commit_a_power_cut_is_noticed(
         except (KeyError, AssertionError, InventoryError):
             lost += 1
     assert lost
+
+
+def test_what_the_disk_did_not_flush_is_not_done_for_whoever_comes_next(
+    morning: Path, tmp_path: Path, bad_disk: Disk
+) -> None:
+    """Nobody else has the file open, so the next command reads the log from its beginning."""
+    day = days(morning, tmp_path)(1)
+    with day.open() as ledger:
+        before = tables(ledger)
+        bad_disk.fail(Fault.FLUSH, 1, lasting=False)
+        with pytest.raises(RefusedError, match="the disk failed") as caught:
+            hold(ledger, MOUSE=1)
+        assert bad_disk.failed == 1
+        assert "was not written" in caught.value.hint
+    with day.open() as ledger:
+        assert tables(ledger) == before
+    day.check()
+
+
+def test_where_the_disk_flushes_nothing_at_all_it_is_said_that_the_end_is_open(
+    morning: Path, tmp_path: Path, bad_disk: Disk
+) -> None:
+    day = days(morning, tmp_path)(1)
+    with day.open() as ledger:
+        bad_disk.fail(Fault.FLUSH, 1, lasting=True)
+        with pytest.raises(UncertainError) as caught:
+            hold(ledger, MOUSE=1, origin=Origin("ann", "till-1"))
+        assert (caught.value.code, "--request-id" in caught.value.hint) == ("uncertain", True)
+        bad_disk.mend()
+    with day.open() as ledger:
+        first, again = (hold(ledger, MOUSE=1, origin=Origin("ann", "till-1")) for _ in range(2))
+        assert first == again
+    day.check()
