@@ -75,7 +75,7 @@ class PostgresServer:
 
     def kill(self) -> None:
         """Kill all of its processes (-9)."""
-        for pid in self._processes():
+        for pid in self.pids():
             # The helpers end by themselves once the server is gone.
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -88,7 +88,7 @@ class PostgresServer:
         self._until_gone()
 
     def _until_gone(self) -> None:
-        if not wait_until(lambda: not self._processes() and not self._server.alive(), timeout_s=_ENDS_S):
+        if not wait_until(lambda: not self.pids() and not self._server.alive(), timeout_s=_ENDS_S):
             raise OtherwiseError(f"PostgreSQL does not end: {self._server.log_tail(3)}")
 
     def _answers(self) -> bool:
@@ -98,7 +98,7 @@ class PostgresServer:
         )
         return asked.returncode == 0
 
-    def _processes(self) -> list[int]:
+    def pids(self) -> list[int]:
         """Return the server and its helpers: all work in the cluster's folder."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):

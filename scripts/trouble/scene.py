@@ -32,6 +32,7 @@ from scripts.chain.schema import schema_of_its_own
 from scripts.chain.verdict import ask_for_proof
 from scripts.chain.waiting import wait_until
 from scripts.seed import seed_store
+from scripts.trouble.failing_calls import failing
 from scripts.trouble.far_side import FarSide
 from scripts.trouble.postgres_server import LOOPBACK, PostgresServer
 from scripts.trouble.scenario import LackingError, OtherwiseError
@@ -39,11 +40,12 @@ from scripts.trouble.victim import MODULE as VICTIM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from contextlib import ExitStack
+    from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
     from scripts.chain.processes import Child
     from scripts.chain.workspace import Workspace
+    from scripts.trouble.failing_calls import Failing
 
 STORE, OTHER_STORE = "downtown", "midtown"
 PATIENCE_S = 60.0
@@ -373,6 +375,10 @@ class Scene:
             client.config_set("protected-mode", "no")
             client.config_set("bind", f"{LOOPBACK} {far.near}")
         return url.replace(LOOPBACK, far.near)
+
+    def failing(self, pids: Callable[[], Sequence[int]], how: Failing, log: Path) -> AbstractContextManager[None]:
+        """Let system calls of running processes fail meanwhile. Raises LackingError."""
+        return failing(pids, how, log, lambda command: self._processes.start(command, name="strace", env=self._clean))
 
     @property
     def real_broker_url(self) -> str:
