@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import le
 from typing import TYPE_CHECKING
 
+from invctl.ledger.disk import NOTE
 from invctl.ledger.ledger import FILE
 from scripts.trouble.failing_calls import ALWAYS, FLUSH, READ, WRITE, Failing, times
 from scripts.trouble.scenario import Scenario
@@ -100,8 +101,8 @@ def _count(child: Child, said: str) -> int:
     return child.log.read_text(encoding="utf-8", errors="replace").count(said)
 
 
-def _some_more_is_applied(scene: Scene) -> None:
-    for store in (STORE, OTHER_STORE):
+def _some_more_is_applied(scene: Scene, *stores: str) -> None:
+    for store in stores or (STORE, OTHER_STORE):
         scene.until_applied(store, scene.head_seq(store) + _EVENTS_MORE)
 
 
@@ -123,6 +124,55 @@ def _centrals_disk_fails(scene: Scene) -> None:
     _some_more_is_applied(scene)
     for child in (central, daemon):
         scene.expect(child.alive(), f"{child.name} was not started again: {child.log_tail(2)}")
+
+
+def _store_unreadable(scene: Scene) -> None:
+    scene.found()
+    central, daemon = scene.central(), scene.invd()
+    scene.invd(OTHER_STORE)
+    scene.until_level()
+    scene.trade(OTHER_STORE)
+    home = scene.chain.home(STORE)
+    sold = 0
+
+    def is_noted() -> bool:
+        nonlocal sold
+        # What the daemon is to read.
+        sold += scene.sell(f"until-damaged-{sold}").code == 0
+        return (home / NOTE).exists()
+
+    with scene.failing(lambda: [daemon.pid], Failing(READ, _files(home / FILE)), scene.path / "unreadable.strace"):
+        scene.until(is_noted, "the daemon notes that the ledger is damaged")
+    refused = scene.sell("while-damaged")
+    told = refused.code, refused.record["error"]
+    scene.expect(told == (REFUSED_CODE, "damaged"), f"nobody writes to it any more: {told}")
+    scene.expect(scene.stock()[0] >= sold, "who reads is served")
+    _some_more_is_applied(scene, OTHER_STORE)
+    scene.stop(daemon)
+    backup = str(scene.path / "backup.db")
+    for command in (("backup", backup), ("restore", backup)):
+        done = scene.clerk(*command)
+        scene.expect(done.code == 0, f"`invctl {command[0]}` makes all pages anew: {done.err}")
+    scene.invd()
+    scene.until(lambda: scene.sell("while-damaged").code == 0, "the store sells again")
+    scene.until_level(STORE)
+    scene.expect(central.alive(), f"{central.name} was not started again: {central.log_tail(2)}")
+
+
+def _central_unreadable(scene: Scene) -> None:
+    central, daemon = _started(scene)
+    _some_more_is_applied(scene)
+    files = _files(scene.chain.central_file)
+    with scene.failing(lambda: [central.pid], Failing(READ, files), scene.path / "unreadable.strace"):
+        scene.until_ended(central, REFUSED_CODE)
+    scene.expect("restore a backup" in central.log_tail(3), f"it says why, and what to do: {central.log_tail(3)}")
+    scene.expect(scene.sell("no-head-office").code == 0, "a clerk does not depend on head office")
+    scene.expect(scene.acked_seq() <= scene.applied(), "nothing is acknowledged that is not committed")
+    verdict = scene.office("verify", "-o", "json")
+    scene.expect(verdict.code == 0, f"its database holds: {verdict.err}")
+    scene.central()
+    _some_more_is_applied(scene)
+    scene.expect(daemon.alive(), f"{daemon.name} was not started again: {daemon.log_tail(2)}")
 
 
 def _postgres_disk_fails(scene: Scene) -> None:
@@ -163,6 +213,19 @@ SCENARIOS = (
         "reading, writing and flushing its SQLite fail (EIO) under `invcentral`, one after the other",
         f"clerks go on; {_GOES_ON}",
         _centrals_disk_fails,
+    ),
+    Scenario(
+        "disk-unreadable-store",
+        "every reading of the ledger fails (EIO) under `invd`, which SQLite calls damage; then the disk is sound again",
+        "it is noted, and nobody writes to that ledger any more (8, `damaged`); reads go on; `invctl backup` and"
+        " `restore` make it anew, and the store goes on",
+        _store_unreadable,
+    ),
+    Scenario(
+        "disk-unreadable-central",
+        "every reading of its SQLite fails (EIO) under `invcentral`, which SQLite calls damage",
+        "`invcentral` ends with 8 and says why; clerks go on; its database holds, and started again all arrives",
+        _central_unreadable,
     ),
     Scenario(
         "disk-fails-postgres",

@@ -342,6 +342,12 @@ class Scene:
         self.until(lambda: not child.alive(), f"{child.name} is killed at its point")
         self.expect(child.returncode == -signal.SIGKILL, f"{child.name} was killed by its trap: {child.log_tail(3)}")
 
+    def until_ended(self, central: Child, code: int) -> None:
+        """Wait until a central has ended by itself, as it should, with this exit code."""
+        self.until(lambda: not central.alive(), f"{central.name} ends")
+        self.expect(central.returncode == code, f"{central.name} ends with {code}: {central.log_tail(3)}")
+        self._centrals.remove(central)
+
     def until_logged(self, child: Child, action: str, times: int = 1) -> None:
         """Wait until a daemon has logged an action, given by the end of its name, so many times."""
         mark = f'{action}"'
