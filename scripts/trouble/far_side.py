@@ -36,7 +36,10 @@ _RIGHT = "needs the right to make a network: root, or `unshare --map-root-user -
 
 
 class FarSide:
-    """The network, empty at first. `near` is this side's address on the cable, `far` is the other side's."""
+    """The network, empty at first.
+
+    On the cable, `near` is this side's address, and `far` the other's. `within` is what runs a command there.
+    """
 
     def __init__(self, start: Callable[[list[str]], Child]) -> None:
         """Make it, with nothing cut. `start` starts a command that ends with this process.
@@ -47,15 +50,15 @@ class FarSide:
             raise LackingError(f"needs Linux, and {', '.join(missing)}")
         # It holds the namespace while nobody else is in it.
         self._holder = start(["unshare", "--net", "sleep", "infinity"])
-        self._namespace = f"/proc/{self._holder.pid}/ns/net"
+        self.namespace = f"/proc/{self._holder.pid}/ns/net"
         if not wait_until(self._is_apart, timeout_s=_BEGINS_S):
             raise LackingError(f"{_RIGHT}: {self._holder.log_tail(1)}")
-        self.within = ["nsenter", f"--net={self._namespace}", "--"]
+        self.within = ["nsenter", f"--net={self.namespace}", "--"]
         number = secrets.randbelow(_SUBNETS)
         first = number * 4
         subnet = f"198.{18 + (first >> 16)}.{first >> 8 & 255}"
         self.near, self.far = f"{subnet}.{(first & 255) + 1}", f"{subnet}.{(first & 255) + 2}"
-        self._cable = f"inv{secrets.token_hex(4)}"
+        self.cable = f"inv{secrets.token_hex(4)}"
         self._lay_cable()
 
     def cut(self, *, inwards: bool = False, outwards: bool = False) -> None:
@@ -70,33 +73,33 @@ class FarSide:
         """See that it is gone, once all other processes in it have ended."""
         self._holder.kill()
         # The kernel takes its time.
-        cable = Path("/sys/class/net") / self._cable
+        cable = Path("/sys/class/net") / self.cable
         if not wait_until(lambda: not cable.exists(), timeout_s=_ENDS_S):
-            raise OtherwiseError(f"{cable.name} is still there: somebody lives on in {self._namespace}")
+            raise OtherwiseError(f"{cable.name} is still there: somebody lives on in {self.namespace}")
 
     def _is_apart(self) -> bool:
         if not self._holder.alive():
             raise LackingError(f"{_RIGHT}: {self._holder.log_tail(1)}")
         # Before it has become `sleep` it may still be on its way there.
         name = Path(f"/proc/{self._holder.pid}/comm").read_text(encoding="utf-8").strip()
-        return name == "sleep" and Path(self._namespace).readlink() != Path("/proc/self/ns/net").readlink()
+        return name == "sleep" and Path(self.namespace).readlink() != Path("/proc/self/ns/net").readlink()
 
     def _lay_cable(self) -> None:
         pid = str(self._holder.pid)
-        self._ip("link", "add", self._cable, "type", "veth", "peer", "name", _UPLINK, "netns", pid)
-        self._ip("address", "add", f"{self.near}/30", "dev", self._cable)
-        self._ip("link", "set", self._cable, "up")
+        self._ip("link", "add", self.cable, "type", "veth", "peer", "name", _UPLINK, "netns", pid)
+        self._ip("address", "add", f"{self.near}/30", "dev", self.cable)
+        self._ip("link", "set", self.cable, "up")
         self._far_ip("address", "add", f"{self.far}/30", "dev", _UPLINK)
         for interface in ("lo", _UPLINK):
             self._far_ip("link", "set", interface, "up")
-        self._near_mac = _mac(self._ip("-json", "link", "show", self._cable))
+        self._near_mac = _mac(self._ip("-json", "link", "show", self.cable))
         self._far_mac = _mac(self._far_ip("-json", "link", "show", _UPLINK))
         self.heal()
 
     def _aim(self, at_far: str, at_near: str) -> None:
         """Send what is for either side to these hardware addresses."""
         for ask, to, at, interface in (
-            (self._ip, self.far, at_far, self._cable),
+            (self._ip, self.far, at_far, self.cable),
             (self._far_ip, self.near, at_near, _UPLINK),
         ):
             ask("neighbour", "replace", to, "lladdr", at, "dev", interface, "nud", "permanent")
