@@ -100,7 +100,7 @@ def _central_is_cut_off(scene: Scene, lost: Lost) -> None:
 
 def _postgres_is_cut_off(scene: Scene, lost: Lost) -> None:
     far = scene.far_side()
-    scene.use_postgres_of_its_own(far)
+    scene.use_postgres_of_its_own(far.far, through=far.within)
     scene.found()
     central = scene.central()
     daemons = [scene.invd(), scene.invd(OTHER_STORE)]
@@ -126,6 +126,35 @@ def _postgres_is_cut_off(scene: Scene, lost: Lost) -> None:
     _unharmed(scene, central, *daemons)
 
 
+def _living(scene: Scene) -> int:
+    """Return how many centrals head office's status calls living."""
+    told: dict[str, Any] = scene.office("status", "-o", "json").record
+    return sum(each["living"] for each in told["centrals"])
+
+
+def _one_of_two_is_cut_off(scene: Scene, lost: Lost) -> None:
+    far = scene.far_side()
+    scene.use_postgres_of_its_own(far.near)
+    scene.found()
+    first = scene.central(through=far.within, INVCTL_REDIS_URL=scene.broker_for(far))
+    second = scene.central(number=2)
+    daemons = [scene.invd(), scene.invd(OTHER_STORE)]
+    scene.until(lambda: _living(scene) == len((first, second)), "both centrals live")
+    scene.trade()
+    for store in (STORE, OTHER_STORE):
+        _applied_more(scene, store)
+    far.cut(**lost._asdict())
+    scene.until(lambda: _living(scene) == 1, "head office says that one is gone")
+    scene.expect(scene.sell("cut-off").code == 0, "a clerk does not depend on head office")
+    for store in (STORE, OTHER_STORE):
+        _applied_more(scene, store)
+    far.heal()
+    scene.until(lambda: _living(scene) == len((first, second)), "it is back")
+    for store in (STORE, OTHER_STORE):
+        _applied_more(scene, store)
+    _unharmed(scene, first, second, *daemons)
+
+
 _CASES: dict[str, tuple[_Run, str, str]] = {
     "store": (
         _store_is_cut_off,
@@ -142,6 +171,11 @@ _CASES: dict[str, tuple[_Run, str, str]] = {
         "head office's PostgreSQL, in a network of its own",
         "clerks go on; nothing is acknowledged that is not there; head office notices; its `status` exits 7 in time",
     ),
+    "one-central": (
+        _one_of_two_is_cut_off,
+        "one of two `invcentral` on a PostgreSQL, in a network of its own",
+        "clerks go on; head office says that it is gone, and the other one takes over and serves both stores",
+    ),
 }
 _WAYS = {
     "in": "nothing reaches {}",
@@ -152,7 +186,7 @@ _WAYS = {
 SCENARIOS = tuple(
     Scenario(
         f"net-{party}-{way}",
-        f"{_WAYS[way].format(whom)}, for a moment, then past every deadline; packets are lost without a word",
+        f"{_WAYS[way].format(whom)}, past every deadline; packets are lost without a word",
         f"{comes}; healed, all arrives with nothing restarted",
         partial(run, lost=lost),
     )

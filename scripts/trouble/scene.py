@@ -157,15 +157,14 @@ class Scene:
         own = schema_of_its_own(self._postgres_url, self.path, keep=False, say=self._brought.append)
         self._environ["INVCENTRAL_DATABASE_URL"] = self.held.enter_context(own)
 
-    def use_postgres_of_its_own(self, far: FarSide | None = None) -> PostgresServer:
+    def use_postgres_of_its_own(self, host: str = LOOPBACK, *, through: Sequence[str] = ()) -> PostgresServer:
         """Keep head office's database in a PostgreSQL that is started for this fault. Before `found`.
 
-        With `far` it is there.
+        It listens at `host` alone, and `through` is what runs it.
         """
-        host, within = (far.far, far.within) if far else (LOOPBACK, [])
 
         def start(command: list[str]) -> Child:
-            return self._processes.start([*within, *command], name="postgres", env=self._clean)
+            return self._processes.start([*through, *command], name="postgres", env=self._clean)
 
         server = PostgresServer(self.path / "postgres", start, host)
         self.held.callback(server.close)
