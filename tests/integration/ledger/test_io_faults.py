@@ -69,6 +69,20 @@ class Day:
             if receipt is not None:
                 self.acknowledged.append((receipt.seq, receipt.body))
 
+    def work_by_commands(self, bad_disk: Disk) -> None:
+        """Do the same, each with the ledger opened for it alone, until the power is off."""
+        for what in (self._reserve, self._end, self._correct, self._note, self._expire, self._add) * 2:
+            try:
+                with self.open() as ledger:
+                    receipt = what(ledger)
+            except RefusedError as error:
+                self.refused.append(error)
+                if bad_disk.is_off:
+                    return
+                continue
+            if receipt is not None:
+                self.acknowledged.append((receipt.seq, receipt.body))
+
     def check(self) -> None:
         """Look at what is there after all processes have ended."""
         with Ledger.open(self.home, clock=self.clock) as ledger:
@@ -219,6 +233,29 @@ def test_what_the_disk_did_not_flush_is_not_done_for_whoever_comes_next(
     with day.open() as ledger:
         assert tables(ledger) == before
     day.check()
+
+
+def test_what_a_kernel_forgot_at_a_flush_takes_nothing_that_was_acknowledged(
+    morning: Path, tmp_path: Path, bad_disk: Disk
+) -> None:
+    """A flush fails, the kernel drops what it was to flush and calls the next one a success; later the power fails.
+
+    Each operation is a command of its own, with no daemon: it finds what the last one left in the log.
+    """
+    new = days(morning, tmp_path)
+    failed = 0
+    for at in range(1, 120, 3):
+        day = new(at)
+        bad_disk.cut_power(at + 3 + at % 40)
+        bad_disk.fail(Fault.FORGET, at, lasting=False)
+        day.work_by_commands(bad_disk)
+        failed += bad_disk.failed
+        bad_disk.mend()
+        bad_disk.come_back(Random(at))
+        (day.home / f"{FILE}-shm").unlink(missing_ok=True)
+        day.check()
+        shutil.rmtree(day.home)
+    assert failed > 20
 
 
 def test_where_the_disk_flushes_nothing_at_all_it_is_said_that_the_end_is_open(
