@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUSY_TIMEOUT_S = 5.0
+_PIECE_BYTES = 65_536
 _BUSY_PAUSE_MAX_S = 0.025
 # Older ones may corrupt a WAL file that several processes write and checkpoint (the WAL-reset bug, fixed in 3.51.3).
 _SQLITE_LEAST = 3_051_003
@@ -130,12 +131,14 @@ def _write_over_what_failed(connection: apsw.Connection) -> None:
 
     SQLite has forgotten that one, but all of it stands in the log. Who opens the file when nobody else has it open
     reads the log from its beginning, and would take it for committed: after the clerk was told that it is not done.
-    Only pages that a flush has taken are safe, too: the kernel may drop the others, and say nothing the next time.
+    Nor is what stands before it safe: the kernel may have dropped all that it was to flush, also notes that waited for
+    this flush (`outbox.remember_link`), and say nothing the next time. So the whole log is written anew, and flushed.
     """
     try:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE")
+        _write_log_anew(connection)
         # An UPDATE that changes nothing would write nothing; this writes its page in any case.
         connection.execute(f"PRAGMA user_version = {connection.pragma('user_version')}")
         connection.execute("COMMIT")
@@ -144,6 +147,17 @@ def _write_over_what_failed(connection: apsw.Connection) -> None:
             f"the disk failed under the ledger, and whether this is done is not known: {error}",
             hint="look at the disk; `invctl history` tells later, and under the same --request-id it is done once",
         ) from error
+
+
+def _write_log_anew(connection: apsw.Connection) -> None:
+    """Write the log's own bytes onto it. Nobody else writes it meanwhile; who reads finds what was there."""
+    log = apsw.VFSFile("", connection.filename_wal, [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE, 0])
+    try:
+        size = log.xFileSize()
+        for offset in range(0, size, _PIECE_BYTES):
+            log.xWrite(log.xRead(min(_PIECE_BYTES, size - offset), offset), offset)
+    finally:
+        log.xClose()
 
 
 @contextmanager
