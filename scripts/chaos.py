@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Exit, Option
@@ -13,7 +14,7 @@ from invctl.errors import InvalidValueError
 from scripts.chain.command import run_script
 from scripts.chain.leftovers import clear_and_tell
 from scripts.trouble.catalogue import SCENARIOS
-from scripts.trouble.running import OTHERWISE, Outcome, run
+from scripts.trouble.running import AS_EXPECTED, OTHERWISE, SKIPPED, Outcome, run
 from scripts.trouble.scene import BACKLOG
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def chaos(
     """Do faults to real daemons, a real head office and a real broker, each in a chain of its own.
 
     Each ends in the proof: every ledger is held against head office, byte for byte, and both `verify` have to hold. The
-    exit code is 8 where something else came than was expected. What a machine has not got is skipped, and said.
+    exit code is 8 where something else came than was expected. What a machine has not got is skipped, and said: that is
+    not shown to hold.
 
     For example:
 
@@ -92,6 +94,7 @@ def chaos(
     wanted = list(SCENARIOS) if every else list(dict.fromkeys(names or []))
     outcomes = _run(out, wanted, central_url, backlog=backlog, keep=keep)
     out.rows(_DONE, [_row(each) for each in outcomes])
+    out.talk(_summary(outcomes))
     if any(each.outcome == OTHERWISE for each in outcomes):
         raise Exit(OTHERWISE_CODE)
 
@@ -107,6 +110,14 @@ def _run(out: Output, names: list[str], central_url: str | None, *, backlog: int
         if outcome.kept:
             out.talk(f"  kept in {outcome.kept}")
     return outcomes
+
+
+def _summary(outcomes: list[Outcome]) -> str:
+    """Return how many ended how. What was skipped is not shown to hold, so it is named."""
+    counts = Counter(each.outcome for each in outcomes)
+    told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in (AS_EXPECTED, OTHERWISE, SKIPPED))
+    skipped = [each.name for each in outcomes if each.outcome == SKIPPED]
+    return f"{told}: {', '.join(skipped)}" if skipped else told
 
 
 def _listing(scenario: Scenario) -> dict[str, str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUSY_TIMEOUT_S = 5.0
+_PIECE_BYTES = 65_536
 _BUSY_PAUSE_MAX_S = 0.025
 # Older ones may corrupt a WAL file that several processes write and checkpoint (the WAL-reset bug, fixed in 3.51.3).
 _SQLITE_LEAST = 3_051_003
@@ -43,6 +44,12 @@ _SAID: dict[type[BaseException], tuple[str, str]] = {
 PUZZLING = (TypeError, ValueError, LookupError, AttributeError, AssertionError)
 """What comes of values that no ledger has."""
 _REFUSALS: tuple[type[BaseException], ...] = tuple(_SAID)
+
+
+class UncertainError(RefusedError):
+    """The disk failed as a change was committed, and nobody can say whether it is done."""
+
+    code = "uncertain"
 
 
 class Patience:
@@ -106,6 +113,53 @@ def rows(connection: apsw.Connection, sql: str, bindings: Iterable[Any] = ()) ->
 def first(connection: apsw.Connection, sql: str, bindings: Iterable[Any] = ()) -> Any:
     """Return the first row of a query, None where there is none."""
     return connection.execute(sql, tuple(bindings)).fetchone()
+
+
+def commit(connection: apsw.Connection) -> None:
+    """Commit the transaction.
+
+    Where the disk fails at it, it is undone: also for whoever opens the file later. Raises UncertainError where the
+    disk does not even take that.
+    """
+    try:
+        connection.execute("COMMIT")
+    except apsw.IOError:
+        _write_over_what_failed(connection)
+        raise
+
+
+def _write_over_what_failed(connection: apsw.Connection) -> None:
+    """Commit nothing, in the place of what the disk failed to flush.
+
+    SQLite has forgotten that one, but all of it stands in the log. Who opens the file when nobody else has it open
+    reads the log from its beginning, and would take it for committed: after the clerk was told that it is not done.
+    Nor is what stands before it safe: the kernel may have dropped all that it was to flush, also notes that waited for
+    this flush (`outbox.remember_link`), and say nothing the next time. So the whole log is written anew, and flushed.
+    """
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        _write_log_anew(connection)
+        # An UPDATE that changes nothing would write nothing; this writes its page in any case.
+        connection.execute(f"PRAGMA user_version = {connection.pragma('user_version')}")
+        connection.execute("COMMIT")
+    except apsw.Error as error:
+        raise UncertainError(
+            f"the disk failed under the ledger, and whether this is done is not known: {error}",
+            hint="look at the disk; `invctl history` tells later, and under the same --request-id it is done once",
+        ) from error
+
+
+def _write_log_anew(connection: apsw.Connection) -> None:
+    """Write the log's own bytes onto it. Nobody else writes it meanwhile; who reads finds what was there."""
+    log = apsw.VFSFile("", connection.filename_wal, [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE, 0])
+    try:
+        size = log.xFileSize()
+        for offset in range(0, size, _PIECE_BYTES):
+            log.xWrite(log.xRead(min(_PIECE_BYTES, size - offset), offset), offset)
+    finally:
+        log.xClose()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import format_time
 from invctl.errors import NotFoundError, RefusedError
-from invctl.ledger.database import first, rows
+from invctl.ledger.database import commit, first, rows
 from invctl.model import events
 from invctl.model.chain import GENESIS, Head, link
 from invctl.model.identifiers import new_event_id
@@ -99,9 +99,9 @@ class Write:
         self._watched: dict[str, tuple[int, int]] = {}
 
     def commit(self) -> None:
-        """Make it durable."""
+        """Make it durable. Raises UncertainError where the disk leaves it open whether it is."""
         self.tell_low()
-        self.connection.execute("COMMIT")
+        commit(self.connection)
         self._committed = True
 
     @property

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from invctl.errors import BusyError
+from invctl.ledger.ledger import Ledger
 from invctl.redis_connection import RedisAddress
 from scripts.trouble.proxy import Proxy
 from scripts.trouble.scenario import OtherwiseError, Scenario
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from scripts.trouble.scene import Scene
 
 _EVENTS_MORE = 15
+# Longer than clerks at work take a turn.
+_TURN_S = 2.0
 _OUTPUT_LIMIT_BYTES = 256 * 1024
 _FLOOD_FRAME_BYTES = 512 * 1024
 _FLOOD_FRAMES_MAX = 400
@@ -64,13 +68,29 @@ def _too_slow(scene: Scene, *, of_store: bool) -> None:
         client.config_set("client-output-buffer-limit", f"pubsub {_OUTPUT_LIMIT_BYTES} 0 0")
         for number in range(3):
             _applied_more(scene)
-            os.kill(slow.pid, signal.SIGSTOP)
+            _stop_outside_a_turn(scene, slow)
             _flood(client, channel)
-            scene.expect(scene.sell(f"meanwhile-{number}").code == 0, "a clerk does not depend on it")
+            sold = scene.sell(f"meanwhile-{number}")
+            scene.expect(sold.code == 0, f"a clerk does not depend on it: {sold}")
             os.kill(slow.pid, signal.SIGCONT)
             scene.until_logged(slow, "bus.subscribed", number + 2)
     _applied_more(scene)
     _unharmed(scene, central, daemon)
+
+
+def _stop_outside_a_turn(scene: Scene, child: Child) -> None:
+    """Stop a process at a moment at which it does not hold the store's ledger: clerks would wait for it, and exit 6."""
+
+    def stands_outside() -> bool:
+        os.kill(child.pid, signal.SIGSTOP)
+        try:
+            with Ledger.open(scene.chain.home(STORE), queue_timeout_s=_TURN_S) as ledger, ledger.write():
+                return True
+        except BusyError:
+            os.kill(child.pid, signal.SIGCONT)
+            return False
+
+    scene.until(stands_outside, f"{child.name} stands still outside of a transaction")
 
 
 def _flood(client: redis.Redis, channel: str) -> None:

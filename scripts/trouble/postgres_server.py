@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _DEBIAN = "/usr/lib/postgresql/*/bin/postgres"
 _USER = "postgres"
+LOOPBACK = "127.0.0.1"
 _STARTS_S = 60.0
 _ENDS_S = 20.0
 # An orderly, quick end: whoever is connected is cut off.
@@ -31,8 +32,8 @@ _QUICK_END = signal.SIGINT
 class PostgresServer:
     """One cluster, in a folder of its own."""
 
-    def __init__(self, folder: Path, start: Callable[[list[str]], Child]) -> None:
-        """Make the cluster in a new folder, and start its server by `start`, which takes a command.
+    def __init__(self, folder: Path, start: Callable[[list[str]], Child], host: str = LOOPBACK) -> None:
+        """Make the cluster in a new folder, and start its server by `start`, which takes a command, at an address.
 
         Raises LackingError where this machine has no such server, or does not let it run.
         """
@@ -51,19 +52,22 @@ class PostgresServer:
         )
         if made.returncode != 0:
             raise OtherwiseError(f"no cluster of PostgreSQL can be made: {made.stderr.strip()[-300:]}")
-        self._port = free_port()
+        self._host, self._port = host, free_port()
+        with (self._folder / "pg_hba.conf").open("a", encoding="utf-8") as rules:
+            # It listens there alone.
+            rules.write("host all all samenet trust\n")
         self._binary = binary
         self.start()
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"postgresql://{_USER}@127.0.0.1:{self._port}/postgres"
+        return f"postgresql://{_USER}@{self._host}:{self._port}/postgres"
 
     def start(self) -> None:
         """Start it, and wait until it answers: after a kill it first replays its log."""
         # No socket in a folder: its path may be too long for one.
-        listens = ["listen_addresses=127.0.0.1", f"port={self._port}", "unix_socket_directories="]
+        listens = [f"listen_addresses={self._host}", f"port={self._port}", "unix_socket_directories="]
         settings = [word for each in listens for word in ("-c", each)]
         self._server = self._start([*self._as_user, str(self._binary), "-D", str(self._folder), *settings])
         if not wait_until(self._answers, timeout_s=_STARTS_S, every_s=0.1):
@@ -71,7 +75,7 @@ class PostgresServer:
 
     def kill(self) -> None:
         """Kill all of its processes (-9)."""
-        for pid in self._processes():
+        for pid in self.pids():
             # The helpers end by themselves once the server is gone.
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -84,17 +88,17 @@ class PostgresServer:
         self._until_gone()
 
     def _until_gone(self) -> None:
-        if not wait_until(lambda: not self._processes() and not self._server.alive(), timeout_s=_ENDS_S):
+        if not wait_until(lambda: not self.pids() and not self._server.alive(), timeout_s=_ENDS_S):
             raise OtherwiseError(f"PostgreSQL does not end: {self._server.log_tail(3)}")
 
     def _answers(self) -> bool:
         ready = self._binary.with_name("pg_isready")
         asked = subprocess.run(
-            [str(ready), "-q", "-h", "127.0.0.1", "-p", str(self._port), "-U", _USER], check=False, cwd="/"
+            [str(ready), "-q", "-h", self._host, "-p", str(self._port), "-U", _USER], check=False, cwd="/"
         )
         return asked.returncode == 0
 
-    def _processes(self) -> list[int]:
+    def pids(self) -> list[int]:
         """Return the server and its helpers: all work in the cluster's folder."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):

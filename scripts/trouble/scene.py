@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
+import redis
 
 from central.database import open_database, reading
 from central.reads import list_stores
@@ -31,17 +32,20 @@ from scripts.chain.schema import schema_of_its_own
 from scripts.chain.verdict import ask_for_proof
 from scripts.chain.waiting import wait_until
 from scripts.seed import seed_store
-from scripts.trouble.postgres_server import PostgresServer
+from scripts.trouble.failing_calls import failing
+from scripts.trouble.far_side import FarSide
+from scripts.trouble.postgres_server import LOOPBACK, PostgresServer
 from scripts.trouble.scenario import LackingError, OtherwiseError
 from scripts.trouble.victim import MODULE as VICTIM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextlib import ExitStack
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
     from scripts.chain.processes import Child
     from scripts.chain.workspace import Workspace
+    from scripts.trouble.failing_calls import Failing
 
 STORE, OTHER_STORE = "downtown", "midtown"
 PATIENCE_S = 60.0
@@ -153,11 +157,16 @@ class Scene:
         own = schema_of_its_own(self._postgres_url, self.path, keep=False, say=self._brought.append)
         self._environ["INVCENTRAL_DATABASE_URL"] = self.held.enter_context(own)
 
-    def use_postgres_of_its_own(self) -> PostgresServer:
-        """Keep head office's database in a PostgreSQL that is started for this fault. Before `found`."""
-        server = PostgresServer(
-            self.path / "postgres", lambda command: self._processes.start(command, name="postgres", env=self._clean)
-        )
+    def use_postgres_of_its_own(self, host: str = LOOPBACK, *, through: Sequence[str] = ()) -> PostgresServer:
+        """Keep head office's database in a PostgreSQL that is started for this fault. Before `found`.
+
+        It listens at `host` alone, and `through` is what runs it.
+        """
+
+        def start(command: list[str]) -> Child:
+            return self._processes.start([*through, *command], name="postgres", env=self._clean)
+
+        server = PostgresServer(self.path / "postgres", start, host)
         self.held.callback(server.close)
         self._environ["INVCENTRAL_DATABASE_URL"] = server.url
         return server
@@ -168,12 +177,13 @@ class Scene:
         done = self.office("init", *shards)
         self.expect(done.code == 0, f"head office is founded: {done.err.strip()}")
 
-    def central(self, trap: Trap | None = None, *, number: int = 1, **more: str) -> Child:
-        """Start a central, which admits any store. `more` is added to its environment."""
+    def central(self, trap: Trap | None = None, *, number: int = 1, through: Sequence[str] = (), **more: str) -> Child:
+        """Start a central, which admits any store. `through` is what runs it, `more` is added to its environment."""
         home = self.chain.central_home(number)
         home.mkdir(exist_ok=True)
         arguments = ["--home", str(home), "run", "--admit-any", "--log-format", "json"]
-        child = self._start(self._log_name(f"invcentral-{number}"), "central", arguments, trap, more)
+        command = [*through, *_command("central", arguments, trap)]
+        child = self._start(self._log_name(f"invcentral-{number}"), command, more)
         self._centrals.append(child)
         return child
 
@@ -206,18 +216,34 @@ class Scene:
 
     # The stores
 
-    def invd(self, store: str = STORE, trap: Trap | None = None, *, home: Path | None = None, **more: str) -> Child:
-        """Start a store's daemon. `more` is added to its environment."""
+    def invd(
+        self,
+        store: str = STORE,
+        trap: Trap | None = None,
+        *,
+        home: Path | None = None,
+        through: Sequence[str] = (),
+        **more: str,
+    ) -> Child:
+        """Start a store's daemon. `through` is what runs it, `more` is added to its environment."""
         home = home or self.chain.home(store)
         arguments = ["run", str(home), "--log-format", "json"]
-        child = self._start(self._log_name(f"invd-{home.name}"), "daemon", arguments, trap, more)
+        command = [*through, *_command("daemon", arguments, trap)]
+        child = self._start(self._log_name(f"invd-{home.name}"), command, more)
         self._daemons.append(child)
         return child
 
-    def clerk(self, *argv: str, store: str = STORE, home: Path | None = None, trap: Trap | None = None) -> Done:
-        """Run a command of `invctl`, with `-o json`."""
+    def clerk(
+        self,
+        *argv: str,
+        store: str = STORE,
+        home: Path | None = None,
+        trap: Trap | None = None,
+        through: Sequence[str] = (),
+    ) -> Done:
+        """Run a command of `invctl`, with `-o json`. `through` is what runs it."""
         place = {"INVCTL_HOME": str(home or self.chain.home(store))}
-        return self._run("invctl", (*argv, "-o", "json"), place, trap)
+        return self._run("invctl", (*argv, "-o", "json"), place, trap, through)
 
     def status(self, store: str = STORE, *, home: Path | None = None) -> Any:
         """Return what `invctl status` says."""
@@ -287,7 +313,8 @@ class Scene:
         for store in stores or (STORE, OTHER_STORE):
             home, journal = self.chain.home(store), self.chain.journal(store)
             arguments = [str(home), str(journal), "--rate", str(RATE_EACH), "--seed", str(len(self._clerks))]
-            self._clerks.append(self._start(f"clerk-{store}", "scripts.chain.clerks", arguments, None, {}))
+            command = _command("scripts.chain.clerks", arguments, None)
+            self._clerks.append(self._start(f"clerk-{store}", command, {}))
 
     def stop_trading(self) -> None:
         """Let the clerks finish what they are at, and go home."""
@@ -314,6 +341,12 @@ class Scene:
         self.until(lambda: not child.alive(), f"{child.name} is killed at its point")
         self.expect(child.returncode == -signal.SIGKILL, f"{child.name} was killed by its trap: {child.log_tail(3)}")
 
+    def until_ended(self, central: Child, code: int) -> None:
+        """Wait until a central has ended by itself, as it should, with this exit code."""
+        self.until(lambda: not central.alive(), f"{central.name} ends")
+        self.expect(central.returncode == code, f"{central.name} ends with {code}: {central.log_tail(3)}")
+        self._centrals.remove(central)
+
     def until_logged(self, child: Child, action: str, times: int = 1) -> None:
         """Wait until a daemon has logged an action, given by the end of its name, so many times."""
         mark = f'{action}"'
@@ -332,6 +365,25 @@ class Scene:
         """Start the broker anew, on its old port, and empty."""
         assert self.broker.start is not None
         self._broker_process = self.broker.start()
+
+    def far_side(self) -> FarSide:
+        """Make a network of its own, at the far end of a cable. Raises LackingError."""
+        far = FarSide(lambda command: self._processes.start(command, name="far-side", env=self._clean))
+        self.held.callback(far.close)
+        return far
+
+    def broker_for(self, far: FarSide) -> str:
+        """Let the broker be reached from the far side, too. Returns its URL there. Raises LackingError."""
+        url = self.real_broker_url
+        with closing(redis.Redis.from_url(url)) as client:
+            # There is no password, so it would serve its own machine alone.
+            client.config_set("protected-mode", "no")
+            client.config_set("bind", f"{LOOPBACK} {far.near}")
+        return url.replace(LOOPBACK, far.near)
+
+    def failing(self, pids: Callable[[], Sequence[int]], how: Failing, log: Path) -> AbstractContextManager[None]:
+        """Let system calls of running processes fail meanwhile. Raises LackingError."""
+        return failing(pids, how, log, lambda command: self._processes.start(command, name="strace", env=self._clean))
 
     @property
     def real_broker_url(self) -> str:
@@ -399,16 +451,21 @@ class Scene:
         self._starts[name] += 1
         return f"{name}.{self._starts[name]}"
 
-    def _start(self, name: str, module: str, arguments: list[str], trap: Trap | None, more: Mapping[str, str]) -> Child:
-        return self._processes.start(_command(module, arguments, trap), name=name, env={**self._environ, **more})
+    def _start(self, name: str, command: list[str], more: Mapping[str, str]) -> Child:
+        return self._processes.start(command, name=name, env={**self._environ, **more})
 
     def _run(
-        self, module: str, argv: tuple[str, ...], more: Mapping[str, str] | None = None, trap: Trap | None = None
+        self,
+        module: str,
+        argv: tuple[str, ...],
+        more: Mapping[str, str] | None = None,
+        trap: Trap | None = None,
+        through: Sequence[str] = (),
     ) -> Done:
         timeout_s = _VERIFY_TIMEOUT_S if argv[0] == "verify" else _COMMAND_TIMEOUT_S
         try:
             done = subprocess.run(
-                _command(module, list(argv), trap),
+                [*through, *_command(module, list(argv), trap)],
                 env={**self._environ, **(more or {})},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

@@ -82,6 +82,15 @@ def test_what_the_machine_has_not_got_is_skipped(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
+def test_what_is_skipped_is_not_counted_as_what_was_expected(tmp_path: Path) -> None:
+    done = chaos(tmp_path, "central-stopped-past-lease", "-o", "json")
+    assert done.code == 0, done.said
+    (outcome,) = json.loads(done.out)
+    assert outcome["outcome"] == "skipped"
+    assert done.said.splitlines()[-1] == "0 as expected, 0 otherwise, 1 skipped: central-stopped-past-lease"
+
+
+@pytest.mark.slow
 def test_the_proof_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 

@@ -26,6 +26,12 @@ class Fault(Enum):
     SHORT_FULL = "no space left, and a part was written"
     SHORT_IO = "input/output error, and a part was written"
     FLUSH = "input/output error, at the next flush"
+    FORGET = "input/output error, at the next flush, and nothing of it is ever flushed unless it is written anew"
+
+
+_AT_A_FLUSH = (Fault.FLUSH, Fault.FORGET)
+# What a kernel holds, and forgets, as one.
+_PAGE_BYTES = 4096
 
 
 class PowerCutError(apsw.IOError):
@@ -44,6 +50,7 @@ class Disk:
         self._off_at = 0
         self._flushed: dict[Path, bytes] = {}
         self._since: defaultdict[Path, list[tuple[int, bytes]]] = defaultdict(list)
+        self._forgotten: defaultdict[Path, set[int]] = defaultdict(set)
 
     def fail(self, fault: Fault, at: int, *, lasting: bool) -> None:
         """Fail the `at`-th call from now, counted from 1; with `lasting` all that follow, too."""
@@ -57,6 +64,11 @@ class Disk:
     def cut_power(self, at: int) -> None:
         """Write nothing any more from the `at`-th call on; remember until then what was flushed."""
         self.calls, self._off_at = 0, at
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the power has been cut."""
+        return 0 < self._off_at <= self.calls
 
     def come_back(self, chance: Random) -> None:
         """Leave of each file what was flushed, and any of the writes since then, whole, in part, or not at all."""
@@ -72,6 +84,7 @@ class Disk:
                 path.write_bytes(content)
         self._flushed.clear()
         self._since.clear()
+        self._forgotten.clear()
 
     def watch(self, path: Path) -> None:
         """Take what a file has now as flushed."""
@@ -84,26 +97,40 @@ class Disk:
         self._raise(fault)
         file.really_write(data, offset)
         self._since[file.path].append((offset, data))
+        # The rest of its pages is flushed with it.
+        self._forgotten[file.path].difference_update(_pages(offset, data))
 
     def truncate(self, file: DiskFile, size: int) -> None:
         self._raise(self._next(flush=False))
         file.really_truncate(size)
 
     def flush(self, file: DiskFile, flags: int) -> None:
-        self._raise(self._next(flush=True))
+        fault = self._next(flush=True)
+        if fault is Fault.FORGET:
+            for offset, data in self._since.pop(file.path, ()):
+                self._forgotten[file.path].update(_pages(offset, data))
+        self._raise(fault)
         file.really_flush(flags)
         if self._off_at:
-            self._flushed[file.path] = file.path.read_bytes()
+            self._flushed[file.path] = self._on_the_disk(file.path)
             self._since[file.path].clear()
+
+    def _on_the_disk(self, path: Path) -> bytes:
+        """Return what a flush leaves there: of what was forgotten, what was there before."""
+        now, before = bytearray(path.read_bytes()), self._flushed.get(path, b"")
+        for page in self._forgotten[path]:
+            there = slice(page * _PAGE_BYTES, min((page + 1) * _PAGE_BYTES, len(now)))
+            now[there] = before[there].ljust(len(now[there]), b"\0")
+        return bytes(now)
 
     def _next(self, *, flush: bool) -> Fault | None:
         self.calls += 1
         if self._off_at and self.calls >= self._off_at:
             raise PowerCutError
         due = (
-            self.calls >= self._fail_at if self._lasting or self._fault is Fault.FLUSH else self.calls == self._fail_at
+            self.calls >= self._fail_at if self._lasting or self._fault in _AT_A_FLUSH else self.calls == self._fail_at
         )
-        if not self._fail_at or not due or (self._fault is Fault.FLUSH and not flush):
+        if not self._fail_at or not due or (self._fault in _AT_A_FLUSH and not flush):
             return None
         if self.failed and not self._lasting:
             return None
@@ -116,6 +143,11 @@ class Disk:
             raise apsw.FullError(fault.value)
         if fault is not None:
             raise apsw.IOError(fault.value)
+
+
+def _pages(offset: int, data: bytes) -> range:
+    """Return the pages that a write is in."""
+    return range(offset // _PAGE_BYTES, (offset + len(data) - 1) // _PAGE_BYTES + 1)
 
 
 class DiskFile(apsw.VFSFile):

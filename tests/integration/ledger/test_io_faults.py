@@ -14,10 +14,12 @@ import pytest
 from invctl.clock import ManualClock
 from invctl.errors import InventoryError, RefusedError
 from invctl.ledger import adjustments, disk, products, reservations
+from invctl.ledger.database import UncertainError
 from invctl.ledger.ledger import FILE, Ledger
 from invctl.ledger.outbox import remember_link
+from invctl.ledger.writing import Origin
 from tests.integration.ledger.faulty_disk import Disk, Fault, faulty_disk
-from tests.unit.ledger.support import assert_sound, hold, key_of, new_ledger
+from tests.unit.ledger.support import assert_sound, hold, key_of, new_ledger, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,6 +65,22 @@ class Day:
                 receipt = what(ledger)
             except RefusedError as error:
                 self.refused.append(error)
+                continue
+            if receipt is not None:
+                self.acknowledged.append((receipt.seq, receipt.body))
+
+    def work_by_commands(self, bad_disk: Disk) -> None:
+        """Do the same, each with the ledger opened for it alone, until the power is off."""
+        for what in (self._reserve, self._end, self._correct, self._note, self._expire, self._add) * 2:
+            try:
+                with self.open() as ledger:
+                    # Folded, it would be flushed anew.
+                    ledger.connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+                    receipt = what(ledger)
+            except RefusedError as error:
+                self.refused.append(error)
+                if bad_disk.is_off:
+                    return
                 continue
             if receipt is not None:
                 self.acknowledged.append((receipt.seq, receipt.body))
@@ -202,3 +220,59 @@ def test_without_a_flush_at_each_commit_a_power_cut_is_noticed(
         except (KeyError, AssertionError, InventoryError):
             lost += 1
     assert lost
+
+
+def test_what_the_disk_did_not_flush_is_not_done_for_whoever_comes_next(
+    morning: Path, tmp_path: Path, bad_disk: Disk
+) -> None:
+    """Nobody else has the file open, so the next command reads the log from its beginning."""
+    day = days(morning, tmp_path)(1)
+    with day.open() as ledger:
+        before = tables(ledger)
+        bad_disk.fail(Fault.FLUSH, 1, lasting=False)
+        with pytest.raises(RefusedError, match="the disk failed") as caught:
+            hold(ledger, MOUSE=1)
+        assert bad_disk.failed == 1
+        assert "was not written" in caught.value.hint
+    with day.open() as ledger:
+        assert tables(ledger) == before
+    day.check()
+
+
+def test_what_a_kernel_forgot_at_a_flush_takes_nothing_that_was_acknowledged(
+    morning: Path, tmp_path: Path, bad_disk: Disk
+) -> None:
+    """A flush fails, the kernel drops what it was to flush and calls the next one a success; later the power fails.
+
+    Each operation is a command of its own, with no daemon: it finds what the last one left in the log.
+    """
+    new = days(morning, tmp_path)
+    failed = 0
+    for at in range(1, 70):
+        day = new(at)
+        bad_disk.cut_power(at + 12 + at % 20)
+        bad_disk.fail(Fault.FORGET, at, lasting=False)
+        day.work_by_commands(bad_disk)
+        failed += bad_disk.failed
+        bad_disk.mend()
+        bad_disk.come_back(Random(at))
+        (day.home / f"{FILE}-shm").unlink(missing_ok=True)
+        day.check()
+        shutil.rmtree(day.home)
+    assert failed > 50
+
+
+def test_where_the_disk_flushes_nothing_at_all_it_is_said_that_the_end_is_open(
+    morning: Path, tmp_path: Path, bad_disk: Disk
+) -> None:
+    day = days(morning, tmp_path)(1)
+    with day.open() as ledger:
+        bad_disk.fail(Fault.FLUSH, 1, lasting=True)
+        with pytest.raises(UncertainError) as caught:
+            hold(ledger, MOUSE=1, origin=Origin("ann", "till-1"))
+        assert (caught.value.code, "--request-id" in caught.value.hint) == ("uncertain", True)
+        bad_disk.mend()
+    with day.open() as ledger:
+        first, again = (hold(ledger, MOUSE=1, origin=Origin("ann", "till-1")) for _ in range(2))
+        assert first == again
+    day.check()
