@@ -221,9 +221,11 @@ class ShardServer:
                 self._engine, self._shard, self._fence, intakes, heard=heard, fresh=self._fresh(heard)
             )
         except CursorMovedError as error:
+            self._log.counts["cursors_moved"] += 1
             self._log.limited.warning("cursor.moved", error=error)
             return alone and self._reload(intakes[0].store)
         except PASSING as error:
+            self._log.counts["transactions_failed"] += 1
             self._log.limited.warning("apply.failed", stores=len(intakes), error=error)
             if alone:
                 self._receiver.failed(intakes[0].store)

@@ -70,7 +70,7 @@ def run_stores(
     breaker = Breaker("bus", clock=clock, chance=chance, log=log)
     service = Service(namespace=shared.namespace, clock=clock, chance=chance, log=log, breaker=breaker)
     registry = new_registry("invd", __version__, service.health, [breaker])
-    registry.register(service.meter)
+    service.meter.register(registry)
     meter = BusMeter()
     registry.register(meter)
 

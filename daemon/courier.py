@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from daemon.metrics import StoreMeasure
+from daemon.metrics import OTHER_REFUSAL, REFUSALS, StoreMeasure
 from invctl.backoff import Backoff
 from invctl.errors import BusyError, InventoryError, RefusedError, UnreachableError
 from invctl.ledger import checkpoints, disk, history, outbox, outcomes, reads, reservations
@@ -43,15 +44,27 @@ class Courier:
     """The courier of one store. Everything but the writes to the ledger happens on the event loop's thread."""
 
     def __init__(
-        self, home: Home, bus: EventBus, namespace: str, *, clock: Clock, chance: Random, log: FilteringBoundLogger
+        self,
+        home: Home,
+        bus: EventBus,
+        namespace: str,
+        *,
+        clock: Clock,
+        chance: Random,
+        log: FilteringBoundLogger,
+        waited: Callable[[float], object] = float,
     ) -> None:
-        """Open the ledger twice: reads must not wait behind a write that waits for a clerk."""
+        """Open the ledger twice: reads must not wait behind a write that waits for a clerk.
+
+        `waited` is told of each of the daemon's own writes how many seconds it waited for its turn, on any thread.
+        """
         self._home = home
         self._bus = bus
         self._clock = clock
         self._chance = chance
         self._reader = Ledger.open(home.path, clock=clock)
         self._writer = Ledger.open(home.path, clock=clock)
+        self._writer.waited = waited
         # One write at a time, and `close` waits for its end: to cancel who awaits it does not end it.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self.store = self._reader.store.store
@@ -69,6 +82,7 @@ class Courier:
         self._has_effects = asyncio.Event()
         self._forgetful = False
         self._expired = 0
+        self._refusals: Counter[str] = Counter()
         self._outcomes = outcomes.Outcomes(self._reader)
         self._begun_us = clock.now_us()
         self.trouble: InventoryError | None = None
@@ -100,6 +114,8 @@ class Courier:
             suspects=state.suspects,
             expired=self._expired,
             outcomes=self._outcomes.count(),
+            refusals=self._refusals.copy(),
+            retries=self._shipper.retries.copy(),
             disk_free_bytes=disk.free_bytes(self._home.path),
         )
 
@@ -298,7 +314,7 @@ class Courier:
         self.trouble = error
 
     def _poked(self) -> None:
-        self._home.drain_pokes()
+        self._refusals += _refusals(self._home.drain_pokes())
         self._wake.set()
 
     def _tell(self, before: ShipperState) -> None:
@@ -339,6 +355,12 @@ class Courier:
         for finding in verdict:
             self._log.error("ledger.damaged", finding=finding)
         return len(verdict)
+
+
+def _refusals(pokes: bytes) -> Counter[str]:
+    """Return what clerks were refused, as they told it: see `Ledger`."""
+    told = (each.decode(errors="replace") for each in pokes.split(b"!") if each)
+    return Counter(each if each in REFUSALS else OTHER_REFUSAL for each in told)
 
 
 def _verify_apart(home: Home, clock: Clock) -> list[str]:

@@ -151,7 +151,15 @@ class Service:
     def _opened(self, home: Home, bus: EventBus) -> Courier | None:
         """Open a store's ledger; let go of the folder of one that cannot be opened: it may be mended meanwhile."""
         try:
-            return Courier(home, bus, self._namespace, clock=self._clock, chance=self._chance, log=self._log)
+            return Courier(
+                home,
+                bus,
+                self._namespace,
+                clock=self._clock,
+                chance=self._chance,
+                log=self._log,
+                waited=self.meter.waited,
+            )
         except InventoryError as error:
             self._let_go(home, error)
             return None

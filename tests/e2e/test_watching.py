@@ -131,8 +131,8 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
     seen = scrape(invd)
     expected: dict[str, float] = {
         'invd_head_seq{store="downtown"}': 6,
-        'invd_pending_events{store="downtown"}': 0,
-        'invd_oldest_pending_age_seconds{store="downtown"}': 0,
+        'invctl_outbox_pending{store="downtown"}': 0,
+        'invctl_outbox_oldest_age_seconds{store="downtown"}': 0,
         'invd_link_state{state="up",store="downtown"}': 1,
         'invd_link_state{state="unknown",store="downtown"}': 0,
         'invd_suspect_skus{store="downtown"}': 0,
@@ -149,9 +149,9 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
     eventually(lambda: scrape(office).get('invcentral_store_applied_seq{store="downtown"}') == 6)
     seen = scrape(office)
     expected = {
-        "invcentral_applied_events_total": 6,
+        "invctl_events_applied_total": 6,
         "invcentral_apply_seconds_count": seen["invcentral_transactions_total"],
-        "invcentral_event_latency_seconds_count": 6,
+        "invctl_end_to_end_seconds_count": 6,
         "invcentral_shards_held": 1,
         "invcentral_centrals": 1,
         'invcentral_shard_position{shard="0"}': 6,
@@ -172,7 +172,7 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
     assert sum(value for name, value in seen.items() if name.startswith("invcentral_leases_lost_total")) == 0
     assert not [name for name in seen if "_created" in name]
     # These were written an hour ago.
-    assert seen['invcentral_event_latency_seconds_bucket{le="60.0"}'] == 0
+    assert seen['invctl_end_to_end_seconds_bucket{le="60.0"}'] == 0
     assert 0 <= seen['invcentral_store_heard_age_seconds{store="downtown"}'] < 3600
     for url in (invd, office):
         assert get(url, "/livez").status == 200
@@ -219,7 +219,7 @@ def test_a_broker_that_is_away_is_told_serves_clerks_and_is_drained_to(chain: Ch
     assert all("Connection refused" in reasons[name] for name in ("leases", "leases_breaker"))
     assert not any("next attempt" in reason for reason in reasons.values())
     assert f"metrics      {office}/metrics" in status.stdout
-    eventually(lambda: scrape(invd)['invd_pending_events{store="downtown"}'] == 1)
+    eventually(lambda: scrape(invd)['invctl_outbox_pending{store="downtown"}'] == 1)
     away = scrape(invd)
     assert away['invctl_breaker_state{breaker="bus",state="closed"}'] == away["invctl_ready"] == 0
     assert away['invctl_breaker_opened_total{breaker="bus"}'] == 1
@@ -295,6 +295,19 @@ def test_what_becomes_of_reservations_is_counted(chain: Chain) -> None:
         return {each: seen[f'invd_reservations_total{{outcome="{each}",store="downtown"}}'] for each in outcomes}
 
     eventually(lambda: counted() == {"created": 3, "confirmed": 1, "cancelled": 1, "expired": 0})
+    # A refusal is no event. A request that hears again what it was told before counts for nothing.
+    for argv in (["MOUSE-001=99", "--request-id", "r-1"], ["MOUSE-001=99", "--request-id", "r-1"], ["NONE-1"]):
+        assert chain.clerk("reserve", *argv).code != 0
+    assert chain.clerk("confirm", key).code == 0
+    assert chain.clerk("confirm", key).code != 0
+
+    def refused() -> dict[str, float]:
+        seen = scrape(invd)
+        reasons = ("not_enough_stock", "not_found", "wrong_state", "refused")
+        return {each: seen[f'invd_refusals_total{{reason="{each}",store="downtown"}}'] for each in reasons}
+
+    eventually(lambda: refused() == {"not_enough_stock": 1, "not_found": 1, "wrong_state": 1, "refused": 0})
+    assert scrape(invd)["invd_lock_wait_seconds_count"] > 0
 
 
 def test_one_trace_is_in_the_lines_of_what_was_published_committed_and_acknowledged(chain: Chain) -> None:
