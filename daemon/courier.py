@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from daemon.metrics import OTHER_REFUSAL, REFUSALS, StoreMeasure
+from daemon.spans import StoreSpans
 from invctl.backoff import Backoff
 from invctl.errors import BusyError, InventoryError, RefusedError, UnreachableError
 from invctl.ledger import checkpoints, disk, history, outbox, outcomes, reads, reservations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from daemon.home import Home
     from invctl.bus.contract import EventBus
     from invctl.clock import Clock
+    from invctl.runtime.spans import Spans
     from invctl.sync.shipper import Rejoin, ShipperState
 
 T = TypeVar("T")
@@ -53,10 +55,12 @@ class Courier:
         chance: Random,
         log: FilteringBoundLogger,
         waited: Callable[[float], object] = float,
+        spans: Spans | None = None,
     ) -> None:
         """Open the ledger twice: reads must not wait behind a write that waits for a clerk.
 
         `waited` is told of each of the daemon's own writes how many seconds it waited for its turn, on any thread.
+        `spans` is where the spans of events go.
         """
         self._home = home
         self._bus = bus
@@ -70,6 +74,7 @@ class Courier:
         self.store = self._reader.store.store
         self._log = log.bind(store=self.store)
         self._channel = channels.up(namespace, self.store)
+        self._spans = StoreSpans(spans, self.store, self._channel) if spans else None
         link = reads.link(self._reader)
         self._outbox = outbox.LedgerOutbox(self._reader)
         self._shipper = Shipper(self._outbox, acked_seq=link.acked_seq, chance=chance, now_s=clock.monotonic_s())
@@ -211,6 +216,8 @@ class Courier:
         done = await self._on_thread(partial(rebase, self._writer, upto, epoch=epoch, boot=self.boot))
         self._reader.reload()
         self._outcomes.skip()
+        if self._spans:
+            self._spans.rebased()
         self._shipper.rejoined(self._clock.monotonic_s())
         self._learnt.set()
         self._log.warning(
@@ -228,11 +235,14 @@ class Courier:
         before = self._shipper.state
         sent = 0
         for frame in self._shipper.poll(self._clock.monotonic_s()):
+            began_us = self._clock.now_us()
             try:
                 await self._bus.publish(self._channel, frame)
             except UnreachableError:
                 self._shipper.publish_failed()
                 break
+            if self._spans:
+                self._spans.published(frame, began_us, self._clock.now_us())
             sent += 1
         self._tell(before)
         return sent
@@ -323,6 +333,8 @@ class Courier:
             self._learnt.set()
         if after.acked_seq != before.acked_seq:
             self._log_acked(before.acked_seq, after.acked_seq)
+            if self._spans:
+                self._spans.acknowledged(after.acked_seq, self._clock.now_us())
         if (after.link, after.reason) == (before.link, before.reason):
             return
         known = self._log.bind(seq=after.acked_seq, reason=after.reason)
