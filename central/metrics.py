@@ -25,11 +25,12 @@ LATENCY_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 FRAMES = ("hello", "events", "unreadable")
 DONE = {
-    "events": ("applied_events", "Events committed."),
     "transactions": ("transactions", "Transactions that committed events."),
     "doubts": ("doubts", "Levels that came into doubt."),
     "checkpoints": ("checkpoints", "Checkpoints of stores that were compared."),
     "checkpoints_differing": ("differing_checkpoints", "Checkpoints that stated other levels than were here."),
+    "cursors_moved": ("version_conflicts", "Transactions given up, as another had moved a store's cursor before them."),
+    "transactions_failed": ("retries", "Transactions that the database did not take, to be tried again."),
     "drifts": ("drifts", "Levels that had drifted from the archive, and were rebuilt."),
     "frames_dropped": ("dropped_frames", "Frames for which there was no room: they are sent again."),
     "replies_dropped": ("dropped_replies", "Answers that the broker did not take: they are asked for again."),
@@ -85,12 +86,18 @@ class OfficeCollector(Collector):
             registry=None,
         )
         self._arriving = Tally(
-            "invcentral_event_latency_seconds",
+            "invctl_end_to_end_seconds",
             "From an event's time in its store to its commit here, by two clocks.",
             LATENCY_SECONDS,
         )
         self._leases = Counter(
             "invcentral_lease_calls", "Calls for leases, by how they ended.", ["call", "outcome"], registry=None
+        )
+        self._waiting = Histogram(
+            "invcentral_lock_wait_seconds",
+            "How long a call for a lease took, however it ended.",
+            buckets=SECONDS,
+            registry=None,
         )
         for call in ("acquire", "renew", "release", "holders"):
             for outcome in ("granted", "denied", "failed"):
@@ -101,12 +108,13 @@ class OfficeCollector(Collector):
 
     def register(self, registry: CollectorRegistry) -> None:
         """Be shown in a registry."""
-        for each in (self, self._applying, self._leases, self._lost):
+        for each in (self, self._applying, self._leases, self._lost, self._waiting):
             registry.register(each)
 
-    def asked(self, call: str, outcome: str) -> None:
+    def asked(self, call: str, outcome: str, seconds: float) -> None:
         """Count a call for a lease. See `invctl.locks.middleware`."""
         self._leases.labels(call, outcome).inc()
+        self._waiting.observe(seconds)
 
     def lost(self, reason: str) -> None:
         """Count a lease that ended while it was held, by one of the reasons of `LOST`."""
@@ -151,6 +159,9 @@ class OfficeCollector(Collector):
 
 
 def _of_work(counts: Counts[str]) -> Iterator[Metric]:
+    events = CounterMetricFamily("invctl_events_applied", "Events committed.")
+    events.add_metric([], counts["events"])
+    yield events
     for count, (name, text) in DONE.items():
         done = CounterMetricFamily(f"invcentral_{name}", text)
         done.add_metric([], counts[count])

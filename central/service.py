@@ -20,6 +20,7 @@ from central.presence import Presence
 from central.reads import list_stores
 from central.shard_server import ShardServer
 from central.shards import list_shards, slots_of
+from central.spans import OfficeSpans
 from central.subscriber import Subscriber
 from invctl import __version__
 from invctl.clock import format_time
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from invctl.bus.contract import EventBus
     from invctl.clock import Clock
     from invctl.locks.contract import LockManager
+    from invctl.runtime.spans import Spans
 
 LEASES_EVERY_S = 0.5
 UPKEEP_EVERY_S = 1.0
@@ -70,6 +72,7 @@ class Service:
         chance: Random,
         log: FilteringBoundLogger,
         watching: Watching,
+        spans: Spans | None = None,
         lease_ttl_s: float = LEASE_TTL_S,
     ) -> None:
         """Prepare; `run` begins.
@@ -89,6 +92,7 @@ class Service:
             chance: draws fences and tokens, and spreads attempts.
             log: told of everything.
             watching: told how it stands, for those who watch it.
+            spans: where the spans of events go.
             lease_ttl_s: for how long a lease lasts, and this central is counted as living, unless it is renewed.
 
         """
@@ -108,6 +112,7 @@ class Service:
         self._watching = watching
         watching.hears_by(watch.why_not)
         self._latencies = Latencies(watching.meter)
+        self._spans = OfficeSpans(spans, namespace) if spans else None
         self._since = format_time(clock.now_us())
         self._leases = Leases(
             locks,
@@ -224,6 +229,7 @@ class Service:
             clock=self._clock,
             chance=self._chance,
             log=log,
+            spans=self._spans,
         )
         return Subscriber(
             server,

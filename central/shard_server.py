@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from central.latency import Latencies
+    from central.spans import OfficeSpans
     from invctl.clock import Clock
     from invctl.model.identifiers import Bits
     from invctl.sync.cursor import Cursor, Heard, Intake
@@ -62,6 +63,7 @@ class ShardServer:
         clock: Clock,
         chance: Bits,
         log: FilteringBoundLogger,
+        spans: OfficeSpans | None = None,
     ) -> None:
         """Begin with no store known: `open` comes first.
 
@@ -74,6 +76,7 @@ class ShardServer:
             clock: runs between two looks at the database's clock.
             chance: draws what tells our tokens from another central's.
             log: told of what is committed, and of what is odd.
+            spans: where the spans of events go.
 
         """
         self._engine = engine
@@ -94,6 +97,7 @@ class ShardServer:
         self._saved_fresh: dict[str, int] = {}
         self._set_back_seen = 0
         self._latencies = latencies
+        self._spans = spans
         self.counts: Counter[str] = Counter()
         """What was done so far, as of the end of a round: another thread may read it."""
 
@@ -215,15 +219,17 @@ class ShardServer:
         """Apply in one transaction. False where that failed; a lone intake is then answered for."""
         alone = len(intakes) == 1
         heard = [heard for heard in self._receiver.heard() if heard.store in {intake.store for intake in intakes}]
-        began_s = self._clock.monotonic_s()
+        began_s, began_us = self._clock.monotonic_s(), self._clock.now_us()
         try:
             applied = apply_intakes(
                 self._engine, self._shard, self._fence, intakes, heard=heard, fresh=self._fresh(heard)
             )
         except CursorMovedError as error:
+            self._log.counts["cursors_moved"] += 1
             self._log.limited.warning("cursor.moved", error=error)
             return alone and self._reload(intakes[0].store)
         except PASSING as error:
+            self._log.counts["transactions_failed"] += 1
             self._log.limited.warning("apply.failed", stores=len(intakes), error=error)
             if alone:
                 self._receiver.failed(intakes[0].store)
@@ -234,6 +240,8 @@ class ShardServer:
             self._receiver.committed(intake, epoch=done.epoch, suspects=done.suspects)
             self._latencies.note(done.times_us, committed_us)
             self._log.commit(intake, done)
+            if self._spans:
+                self._spans.committed(intake, began_us, self._clock.now_us())
             if done.rejoined:
                 # What it asked for before that is done with, also where it was not noted yet.
                 self._asking = {key: each for key, each in self._asking.items() if key[0] != intake.store}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from functools import partial
@@ -21,12 +22,12 @@ from invctl.runtime.breaker import Breaker
 from invctl.runtime.logs import LogFormat, LogLevel, configure
 from invctl.runtime.manager import ServiceManager
 from invctl.runtime.process import run_until_signal
+from invctl.runtime.spans import spans_of
 from invctl.runtime.watch import BusMeter, new_registry, watched
 from invctl.settings import folder, home_of, load, oddities
 from invctl.sync.telling import describe, trace_of
 
 if TYPE_CHECKING:
-    import asyncio
     from pathlib import Path
 
     from invctl.errors import UnreachableError
@@ -68,9 +69,10 @@ def run_stores(
             log.warning("settings.ignored", warning=warning)
     chance, clock = random.SystemRandom(), SystemClock()
     breaker = Breaker("bus", clock=clock, chance=chance, log=log)
-    service = Service(namespace=shared.namespace, clock=clock, chance=chance, log=log, breaker=breaker)
+    spans = spans_of("invd", __version__, os.environ, log)
+    service = Service(namespace=shared.namespace, clock=clock, chance=chance, log=log, breaker=breaker, spans=spans)
     registry = new_registry("invd", __version__, service.health, [breaker])
-    registry.register(service.meter)
+    service.meter.register(registry)
     meter = BusMeter()
     registry.register(meter)
 
@@ -96,6 +98,8 @@ def run_stores(
                 await service.run(stop, bus)
             finally:
                 await bus.close()
+                if spans:
+                    await asyncio.to_thread(spans.close)
 
         with watched(shared.metrics, registry, service.health, log=log) as where:
             service.watched_at(where)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from daemon.metrics import StoreMeasure
+from daemon.metrics import OTHER_REFUSAL, REFUSALS, StoreMeasure
+from daemon.spans import StoreSpans
 from invctl.backoff import Backoff
 from invctl.errors import BusyError, InventoryError, RefusedError, UnreachableError
 from invctl.ledger import checkpoints, disk, history, outbox, outcomes, reads, reservations
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from daemon.home import Home
     from invctl.bus.contract import EventBus
     from invctl.clock import Clock
+    from invctl.runtime.spans import Spans
     from invctl.sync.shipper import Rejoin, ShipperState
 
 T = TypeVar("T")
@@ -43,20 +46,35 @@ class Courier:
     """The courier of one store. Everything but the writes to the ledger happens on the event loop's thread."""
 
     def __init__(
-        self, home: Home, bus: EventBus, namespace: str, *, clock: Clock, chance: Random, log: FilteringBoundLogger
+        self,
+        home: Home,
+        bus: EventBus,
+        namespace: str,
+        *,
+        clock: Clock,
+        chance: Random,
+        log: FilteringBoundLogger,
+        waited: Callable[[float], object] = float,
+        spans: Spans | None = None,
     ) -> None:
-        """Open the ledger twice: reads must not wait behind a write that waits for a clerk."""
+        """Open the ledger twice: reads must not wait behind a write that waits for a clerk.
+
+        `waited` is told of each of the daemon's own writes how many seconds it waited for its turn, on any thread.
+        `spans` is where the spans of events go.
+        """
         self._home = home
         self._bus = bus
         self._clock = clock
         self._chance = chance
         self._reader = Ledger.open(home.path, clock=clock)
         self._writer = Ledger.open(home.path, clock=clock)
+        self._writer.waited = waited
         # One write at a time, and `close` waits for its end: to cancel who awaits it does not end it.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self.store = self._reader.store.store
         self._log = log.bind(store=self.store)
         self._channel = channels.up(namespace, self.store)
+        self._spans = StoreSpans(spans, self.store, self._channel) if spans else None
         link = reads.link(self._reader)
         self._outbox = outbox.LedgerOutbox(self._reader)
         self._shipper = Shipper(self._outbox, acked_seq=link.acked_seq, chance=chance, now_s=clock.monotonic_s())
@@ -69,6 +87,7 @@ class Courier:
         self._has_effects = asyncio.Event()
         self._forgetful = False
         self._expired = 0
+        self._refusals: Counter[str] = Counter()
         self._outcomes = outcomes.Outcomes(self._reader)
         self._begun_us = clock.now_us()
         self.trouble: InventoryError | None = None
@@ -100,6 +119,8 @@ class Courier:
             suspects=state.suspects,
             expired=self._expired,
             outcomes=self._outcomes.count(),
+            refusals=self._refusals.copy(),
+            retries=self._shipper.retries.copy(),
             disk_free_bytes=disk.free_bytes(self._home.path),
         )
 
@@ -195,6 +216,8 @@ class Courier:
         done = await self._on_thread(partial(rebase, self._writer, upto, epoch=epoch, boot=self.boot))
         self._reader.reload()
         self._outcomes.skip()
+        if self._spans:
+            self._spans.rebased()
         self._shipper.rejoined(self._clock.monotonic_s())
         self._learnt.set()
         self._log.warning(
@@ -212,11 +235,14 @@ class Courier:
         before = self._shipper.state
         sent = 0
         for frame in self._shipper.poll(self._clock.monotonic_s()):
+            began_us = self._clock.now_us()
             try:
                 await self._bus.publish(self._channel, frame)
             except UnreachableError:
                 self._shipper.publish_failed()
                 break
+            if self._spans:
+                self._spans.published(frame, began_us, self._clock.now_us())
             sent += 1
         self._tell(before)
         return sent
@@ -298,7 +324,7 @@ class Courier:
         self.trouble = error
 
     def _poked(self) -> None:
-        self._home.drain_pokes()
+        self._refusals += _refusals(self._home.drain_pokes())
         self._wake.set()
 
     def _tell(self, before: ShipperState) -> None:
@@ -307,6 +333,8 @@ class Courier:
             self._learnt.set()
         if after.acked_seq != before.acked_seq:
             self._log_acked(before.acked_seq, after.acked_seq)
+            if self._spans:
+                self._spans.acknowledged(after.acked_seq, self._clock.now_us())
         if (after.link, after.reason) == (before.link, before.reason):
             return
         known = self._log.bind(seq=after.acked_seq, reason=after.reason)
@@ -339,6 +367,12 @@ class Courier:
         for finding in verdict:
             self._log.error("ledger.damaged", finding=finding)
         return len(verdict)
+
+
+def _refusals(pokes: bytes) -> Counter[str]:
+    """Return what clerks were refused, as they told it: see `Ledger`."""
+    told = (each.decode(errors="replace") for each in pokes.split(b"!") if each)
+    return Counter(each if each in REFUSALS else OTHER_REFUSAL for each in told)
 
 
 def _verify_apart(home: Home, clock: Clock) -> list[str]:

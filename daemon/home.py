@@ -46,13 +46,14 @@ class Home:
         """Where the daemon writes what it says of itself."""
         return self._run / STATUS_FILE
 
-    def drain_pokes(self) -> None:
-        """Take what was written into the pipe. Afterwards a new poke will be seen, so read the ledger after this.
+    def drain_pokes(self) -> bytes:
+        """Take and return what was written into the pipe. Afterwards a new poke is seen, so read the ledger after this.
 
         Once: whoever writes without a pause is not to keep the loop from everything else.
         """
         with contextlib.suppress(BlockingIOError):
-            os.read(self.poke_fd, 65536)
+            return os.read(self.poke_fd, 65536)
+        return b""
 
     def close(self) -> None:
         """Let go of the folder, and take away what speaks of a daemon that runs."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from invctl.bus.contract import EventBus
     from invctl.clock import Clock
     from invctl.runtime.breaker import Breaker
+    from invctl.runtime.spans import Spans
 
 LOOK_EVERY_S = 1.0
 EXPIRE_EVERY_S = 1.0
@@ -44,11 +45,19 @@ class Service:
     """The daemon of one or many stores."""
 
     def __init__(
-        self, *, namespace: str, clock: Clock, chance: Random, log: FilteringBoundLogger, breaker: Breaker
+        self,
+        *,
+        namespace: str,
+        clock: Clock,
+        chance: Random,
+        log: FilteringBoundLogger,
+        breaker: Breaker,
+        spans: Spans | None = None,
     ) -> None:
         """Begin with no store; `hold` takes hold of their folders.
 
         `breaker` is the one that the bus publishes through: it is shown in `status`, and asked for readiness.
+        `spans` is where the spans of events go.
         """
         self._namespace = namespace
         self._clock = clock
@@ -63,6 +72,7 @@ class Service:
         self._why = self._hint = ""
         self._bus_name = ""
         self._breaker = breaker
+        self._spans = spans
         breaker.on_change(self._write_status)
         self._said: dict[str, Any] | None = {}
         self._watched_at: Callable[[], Where] = Where
@@ -151,7 +161,16 @@ class Service:
     def _opened(self, home: Home, bus: EventBus) -> Courier | None:
         """Open a store's ledger; let go of the folder of one that cannot be opened: it may be mended meanwhile."""
         try:
-            return Courier(home, bus, self._namespace, clock=self._clock, chance=self._chance, log=self._log)
+            return Courier(
+                home,
+                bus,
+                self._namespace,
+                clock=self._clock,
+                chance=self._chance,
+                log=self._log,
+                waited=self.meter.waited,
+                spans=self._spans,
+            )
         except InventoryError as error:
             self._let_go(home, error)
             return None

@@ -45,8 +45,9 @@ class Counts:
     def subscribed(self) -> None:
         self.counts["subscribed"] += 1
 
-    def asked(self, call: str, outcome: str) -> None:
+    def asked(self, call: str, outcome: str, seconds: float) -> None:
         self.counts[f"{call} {outcome}"] += 1
+        self.times.append(seconds)
 
 
 def breaker(

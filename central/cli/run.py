@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import socket
@@ -34,11 +35,12 @@ from invctl.runtime.breaker import Breaker, Patience
 from invctl.runtime.logs import LogFormat, LogLevel, configure, format_for
 from invctl.runtime.manager import ServiceManager
 from invctl.runtime.process import run_until_signal
+from invctl.runtime.spans import spans_of
 from invctl.runtime.watch import BusMeter, new_registry, watched
 from invctl.sync.telling import describe, trace_of
 
 if TYPE_CHECKING:
-    import asyncio
+    from sqlalchemy import Engine
 
     from invctl.errors import UnreachableError
 
@@ -84,12 +86,11 @@ def run(
         # Its longest wait is well below a lease's time: what was away for a moment costs no lease.
         haste = Patience(first_s=chosen.lease_ttl_s / 40, max_s=chosen.lease_ttl_s / 10)
         locks_breaker = Breaker("leases", clock=clock, chance=chance, log=log, patience=haste)
-        breakers = [bus_breaker, locks_breaker]
-        if engine.dialect.name == "postgresql":
-            from central.postgres import guard_connecting  # noqa: PLC0415 - the driver may not be installed
-
-            breakers.append(Breaker("database", clock=clock, chance=chance, log=log))
-            guard_connecting(engine, breakers[-1])
+        breakers = [
+            bus_breaker,
+            locks_breaker,
+            *_guarded(engine, Breaker("database", clock=clock, chance=chance, log=log)),
+        ]
         watching = Watching(clock, breakers)
         registry = new_registry("invcentral", __version__, watching.health, breakers)
         watching.meter.register(registry)
@@ -113,6 +114,7 @@ def run(
         locks = GuardedLocks(
             RedisLocks(chosen.redis_url, limits=LOCK_LIMITS), breaker=locks_breaker, meter=watching.meter
         )
+        spans = spans_of("invcentral", __version__, os.environ, log)
         service = Service(
             engine,
             bus,
@@ -128,6 +130,7 @@ def run(
             chance=chance,
             log=log,
             watching=watching,
+            spans=spans,
             lease_ttl_s=chosen.lease_ttl_s,
         )
 
@@ -137,6 +140,8 @@ def run(
             finally:
                 await bus.close()
                 await locks.close()
+                if spans:
+                    await asyncio.to_thread(spans.close)
 
         with watched(chosen.metrics, registry, watching.health, log=log) as where:
             watching.serves_at(where)
@@ -151,3 +156,13 @@ def run(
             # Whoever reads the log reads JSON up to the last line.
             log.error("central.failed", error=failed)
     raise Exit(code)
+
+
+def _guarded(engine: Engine, breaker: Breaker) -> list[Breaker]:
+    """Put a breaker before the database where that is a server. Returns those that are in use."""
+    if engine.dialect.name != "postgresql":
+        return []
+    from central.postgres import guard_connecting  # noqa: PLC0415 - the driver may not be installed
+
+    guard_connecting(engine, breaker)
+    return [breaker]

@@ -18,6 +18,8 @@ _TIMEZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
+_SPAN = re.compile(r"[0-9a-f]{16}")
+
 
 def check_text(text: str, what: str, chars_max: int) -> str:
     """Return free text as it is. Raises InvalidValueError where it is too long or not printable."""
@@ -55,4 +57,6 @@ def check_origin(origin: Origin) -> Origin:
         check_request_id(origin.request_id)
     if origin.trace and not _TRACE.fullmatch(origin.trace):
         raise InvalidValueError(f"{origin.trace[:60]!r} is not a W3C traceparent", hint="leave it out")
+    if origin.parent and not _SPAN.fullmatch(origin.parent):
+        raise InvalidValueError(f"{origin.parent[:40]!r} is not the id of a span", hint="leave it out")
     return origin

@@ -82,6 +82,8 @@ class Ledger:
         self._patience = Patience(BUSY_TIMEOUT_S)
         connection.set_busy_handler(self._patience.wait)
         self._poke_file = str(home / RUN / POKE_FILE)
+        self.waited: Callable[[float], object] = float
+        """Told of each turn to write how long it was waited for, in seconds."""
 
     @classmethod
     def open(
@@ -241,8 +243,10 @@ class Ledger:
         Raises BusyError when the turn does not come in time, DamagedError where the ledger is known to be damaged.
         """
         write = None
+        began_s = self.clock.monotonic_s()
         self._queue.enter()
         try:
+            self.waited(self.clock.monotonic_s() - began_s)
             # Whoever waited for a turn may have waited for `invctl restore`.
             if disk.file_at(self.path) != self._file:
                 raise _replaced(self.path)
@@ -283,12 +287,18 @@ class Ledger:
                 origin = origin._replace(request_hash=requests.fingerprint(operation, arguments))
                 if receipt := requests.recall(write, origin):
                     return receipt
-            if grows:
-                self.check_room()
-            write.expire_due(skus)
             try:
+                if grows:
+                    self.check_room()
+                write.expire_due(skus)
                 receipt = body(write, origin)
+            except RefusedError as refusal:
+                if not dry_run:
+                    self._poke(refusal.code)
+                raise
             except (NotFoundError, NotEnoughStockError, WrongStateError) as refusal:
+                if not dry_run:
+                    self._poke(refusal.code)
                 if write.head == write.settled and not dry_run:
                     requests.remember_refusal(write, origin, refusal)
                     write.commit()
@@ -302,12 +312,15 @@ class Ledger:
         """Raise DiskLowError where so little of the disk is free that only what is under way may go on."""
         disk.check_room(self.home, self.reserve_bytes)
 
-    def _poke(self) -> None:
-        """Tell the daemon that there is something new. Without one nothing happens; it also looks by itself."""
+    def _poke(self, refusal: str = "") -> None:
+        """Tell the daemon that there is something new, or the code of a refusal, which is no event, for it to count.
+
+        Without one nothing happens; for what is new it also looks by itself.
+        """
         with suppress(OSError):
             fd = os.open(self._poke_file, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                os.write(fd, b"!")
+                os.write(fd, f"{refusal}!".encode())
             finally:
                 os.close(fd)
 

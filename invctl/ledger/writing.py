@@ -30,12 +30,16 @@ class FrozenError(RefusedError):
 
 
 class Origin(NamedTuple):
-    """Who asks, under which request id, as part of which trace (a W3C traceparent). All may be empty."""
+    """Who asks, under which request id, as part of which trace (a W3C traceparent). All may be empty.
+
+    `parent` is the id of the span that the trace was handed over by, 16 hexadecimal digits.
+    """
 
     clerk: str = ""
     request_id: str = ""
     trace: str = ""
     request_hash: str = ""
+    parent: str = ""
 
 
 NOBODY = Origin()
@@ -164,6 +168,7 @@ class Write:
             subject=subject,
             data=data,
             trace=origin.trace,
+            parent=origin.parent,
             request=(origin.request_id, origin.request_hash) if origin.request_id else None,
         )
         if len(body) > events.EVENT_BYTES_MAX and not again:

@@ -31,8 +31,11 @@ class Breaker(Protocol):
 class Meter(Protocol):
     """What keeps the counts."""
 
-    def asked(self, call: str, outcome: str) -> None:
-        """Count a call: `acquire`, `renew`, `release` or `holders`, which was `granted`, `denied` or has `failed`."""
+    def asked(self, call: str, outcome: str, seconds: float) -> None:
+        """Count a call, by how it ended and how long that took.
+
+        It is `acquire`, `renew`, `release` or `holders`, and was `granted`, `denied` or has `failed`.
+        """
         ...
 
 
@@ -69,13 +72,15 @@ class GuardedLocks:
                 await self._inner.close()
 
     async def _ask(self, call: str, ask: Callable[[], Awaitable[T]]) -> T:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
         try:
             with self._breaker.attempt():
                 answer = await self._in_time(call, ask)
         except UnreachableError:
-            self._meter.asked(call, "failed")
+            self._meter.asked(call, "failed", loop.time() - began_s)
             raise
-        self._meter.asked(call, "denied" if answer is False else "granted")
+        self._meter.asked(call, "denied" if answer is False else "granted", loop.time() - began_s)
         return answer
 
     async def _in_time(self, call: str, ask: Callable[[], Awaitable[T]]) -> T:

@@ -70,6 +70,8 @@ LEDGER_PREFIX = _PREFIX + "ledger."
 
 
 STORES = "/stores/"
+TRACE_VENDOR = "invctl"
+"""Whose entry of a W3C tracestate holds the parent of an event's span."""
 _TEXTS = ("source", "id", "type", "time", "subject", "traceparent", "requestid", "requesthash")
 _OPTIONAL = frozenset({"subject", "traceparent", "requestid", "requesthash"})
 _NUMBERS = ("on_hand_change", "reserved_change", "on_hand", "reserved", "version")
@@ -138,11 +140,13 @@ def compose(
     subject: str,
     data: dict[str, Any],
     trace: str = "",
+    parent: str = "",
     request: tuple[str, str] | None = None,
 ) -> bytes:
     """Return the canonical bytes of a new event.
 
-    `time` is RFC 3339, `trace` a W3C traceparent, `request` a request's id and fingerprint.
+    `time` is RFC 3339, `trace` a W3C traceparent, `parent` the id of the span that it is a step of, `request` a
+    request's id and fingerprint.
     """
     document: dict[str, Any] = {
         "specversion": "1.0",
@@ -155,6 +159,8 @@ def compose(
     }
     if trace:
         document["traceparent"] = trace
+        if parent:
+            document["tracestate"] = f"{TRACE_VENDOR}={parent}"
     if request:
         document["requestid"], document["requesthash"] = request
     return canonical(document)

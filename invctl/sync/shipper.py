@@ -9,7 +9,7 @@ sending: what comes is to be kept, and the ledger to be rebased on it once all o
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -27,6 +27,8 @@ WINDOW_FRAMES_MAX = 8
 RETRY_FIRST_S = 0.5
 RETRY_MAX_S = 30.0
 GREETING_ANSWER_S = 1.0
+RETRIES = ("unanswered", "gap", "link", "subscribed")
+"""Why frames are sent again: no answer in time; they are asked for; the link is not up; the subscription is new."""
 
 
 class Outbox(Protocol):
@@ -125,6 +127,8 @@ class Shipper:
         self._held: Head | None = None
         self._effects: list[Kept | Rejoin] = []
         self._is_keeping = False
+        self.retries = Counter(dict.fromkeys(RETRIES, 0))
+        """How many frames with events were under way when they were given up, to be sent again, by why."""
 
     @property
     def state(self) -> ShipperState:
@@ -138,7 +142,7 @@ class Shipper:
 
     def subscribed(self, now_s: float) -> None:
         """Note that the broker confirmed the subscription: whatever was under way may be gone."""
-        self._rewind()
+        self._rewind("subscribed")
         self._hello_due_s = now_s
 
     def publish_failed(self) -> None:
@@ -232,13 +236,13 @@ class Shipper:
         if ack.applied_seq < self._acked_seq:
             # Central was restored from a backup, or reset: it is served from where it is.
             self._acked_seq = ack.applied_seq
-            self._rewind()
+            self._rewind("gap")
         elif ack.applied_seq > self._acked_seq:
             self._progress(ack.applied_seq, now_s)
         if ack.want_from is not None and ack.n >= self._rewound_at_n:
             # Answers to what was sent before the rewind still complain of the same gap. One frame closes it; were
             # that one to get lost each time, the frames behind it would have the gap asked for without a pause.
-            self._rewind()
+            self._rewind("gap")
             self._window = 1
 
     def _disagree(self, ack: frames.Ack, now_s: float) -> None:
@@ -290,16 +294,17 @@ class Shipper:
         self._link = link
         self._reason = reason
         if link is not Link.UP:
-            self._rewind()
+            self._rewind("link")
 
-    def _rewind(self) -> None:
+    def _rewind(self, why: str) -> None:
         """Go back to what is acknowledged; the next frames begin there."""
+        self.retries[why] += len(self._flight)
         self._flight.clear()
         self._sent_seq = self._acked_seq
         self._rewound_at_n = self._n + 1
 
     def _back_off(self) -> None:
-        self._rewind()
+        self._rewind("unanswered")
         self._window = 1
         self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
 

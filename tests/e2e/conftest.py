@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from invctl.clock import SystemClock
+from tests.e2e.chain import Chain
 from tests.e2e.clerk import Clerk, open_store
 from tests.e2e.head_office import Office
 from tests.integration.central_service.office import Store, admitted, minted, serving
-from tests.servers import postgres_url_of_a_server, schema_of_its_own, shared_broker
+from tests.servers import postgres_url_of_a_server, real_broker, schema_of_its_own, shared_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.servers import Broker
 
 
 @pytest.fixture(scope="session")
@@ -104,3 +107,18 @@ def filled(office: Office) -> Office:
         waiting.open()
         waiting.round(Store("harlem", clock=clock).says())
     return office
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with real_broker() as server:
+        yield server
+
+
+@pytest.fixture
+def chain(clerk: Clerk, tmp_path: Path, broker: Broker) -> Iterator[Chain]:
+    running_chain = Chain(clerk, tmp_path / "office", broker.url)
+    try:
+        yield running_chain
+    finally:
+        running_chain.end()

@@ -5,29 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from central.home import status_path
-from invctl.cli.invd import running
-from invctl.runtime.status import read_status
 from scripts.chain.broker import free_port
-from scripts.chain.processes import Tether
-from scripts.chain.waiting import wait_until
-from tests.e2e.clerk import environment
+from tests.e2e.chain import Chain, eventually
 from tests.proxy import Proxy
 from tests.servers import real_broker
 from tests.unit.deploy.files import ours_in, rules, shown_exprs
 from tests.watching import PATIENCE_S, Seen, get, scrape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.e2e.clerk import Clerk
@@ -39,90 +32,8 @@ PASSWORD = "hush/ed@1"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-class Chain:
-    """A clerk's store with its daemon, and head office, on one broker."""
-
-    def __init__(self, clerk: Clerk, office: Path, redis_url: str) -> None:
-        self.clerk = clerk
-        self.office = office
-        self.tether = Tether()
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.environ = {
-            **environment(clerk.home),
-            "INVCENTRAL_HOME": str(office),
-            "INVCTL_REDIS_URL": redis_url,
-            "INVCTL_NAMESPACE": f"test-{secrets.token_hex(8)}",
-        }
-
-    def start(self, module: str, *argv: str, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        log = (self.office.parent / f"{len(self.processes)}.log").open("ab")
-        with log:
-            process = subprocess.Popen(
-                self.tether.wrap([sys.executable, "-P", "-m", module, *argv, "--log-format", "json"]),
-                stdin=subprocess.DEVNULL,
-                stderr=log,
-                env={**self.environ, **(environ or {})},
-                **self.tether.options,
-            )
-        self.processes.append(process)
-        return process
-
-    def start_daemon(self, *argv: str, **environ: str) -> str:
-        """Start invd. Returns where it is watched."""
-        self.start("daemon", "run", str(self.clerk.home), *argv, environ=environ)
-        return self.url(self.daemon_says)
-
-    def start_central(self, *argv: str, **environ: str) -> str:
-        """Start invcentral, set up where it is not. Returns where it is watched."""
-        if not (self.office / "central.db").exists():
-            init = [sys.executable, "-m", "central", "init"]
-            subprocess.run(init, env=self.environ, check=True, capture_output=True)
-        self.start("central", "run", "--admit-any", *argv, environ=environ)
-        return self.url(self.central_says)
-
-    def url(self, says: Callable[[], dict[str, Any]]) -> str:
-        eventually(lambda: says().get("metrics"))
-        return str(says()["metrics"])
-
-    def daemon_says(self) -> dict[str, Any]:
-        invd = running(self.clerk.home)
-        return invd._asdict() if invd else {}
-
-    def central_says(self) -> dict[str, Any]:
-        return read_status(status_path(self.office)) or {}
-
-    def lines(self, number: int) -> list[dict[str, Any]]:
-        """What the process that was started as this one has logged."""
-        whole, _, _ = (self.office.parent / f"{number}.log").read_text().rpartition("\n")
-        return [json.loads(line) for line in whole.splitlines()]
-
-    def end(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-
-
-def eventually(condition: Callable[[], Any]) -> None:
-    assert wait_until(lambda: bool(condition()), timeout_s=PATIENCE_S)
-
-
 def ready(url: str) -> Seen:
     return get(url, "/readyz")
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    with real_broker() as server:
-        yield server
-
-
-@pytest.fixture
-def chain(clerk: Clerk, tmp_path: Path, broker: Broker) -> Iterator[Chain]:
-    running_chain = Chain(clerk, tmp_path / "office", broker.url)
-    try:
-        yield running_chain
-    finally:
-        running_chain.end()
 
 
 def test_a_store_and_head_office_at_work(chain: Chain) -> None:
@@ -131,8 +42,8 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
     seen = scrape(invd)
     expected: dict[str, float] = {
         'invd_head_seq{store="downtown"}': 6,
-        'invd_pending_events{store="downtown"}': 0,
-        'invd_oldest_pending_age_seconds{store="downtown"}': 0,
+        'invctl_outbox_pending{store="downtown"}': 0,
+        'invctl_outbox_oldest_age_seconds{store="downtown"}': 0,
         'invd_link_state{state="up",store="downtown"}': 1,
         'invd_link_state{state="unknown",store="downtown"}': 0,
         'invd_suspect_skus{store="downtown"}': 0,
@@ -149,9 +60,9 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
     eventually(lambda: scrape(office).get('invcentral_store_applied_seq{store="downtown"}') == 6)
     seen = scrape(office)
     expected = {
-        "invcentral_applied_events_total": 6,
+        "invctl_events_applied_total": 6,
         "invcentral_apply_seconds_count": seen["invcentral_transactions_total"],
-        "invcentral_event_latency_seconds_count": 6,
+        "invctl_end_to_end_seconds_count": 6,
         "invcentral_shards_held": 1,
         "invcentral_centrals": 1,
         'invcentral_shard_position{shard="0"}': 6,
@@ -172,7 +83,7 @@ def test_a_store_and_head_office_at_work(chain: Chain) -> None:
     assert sum(value for name, value in seen.items() if name.startswith("invcentral_leases_lost_total")) == 0
     assert not [name for name in seen if "_created" in name]
     # These were written an hour ago.
-    assert seen['invcentral_event_latency_seconds_bucket{le="60.0"}'] == 0
+    assert seen['invctl_end_to_end_seconds_bucket{le="60.0"}'] == 0
     assert 0 <= seen['invcentral_store_heard_age_seconds{store="downtown"}'] < 3600
     for url in (invd, office):
         assert get(url, "/livez").status == 200
@@ -220,7 +131,7 @@ def test_a_broker_that_is_away_is_told_serves_clerks_and_is_drained_to(chain: Ch
     assert all("Connection refused" in reasons[name] for name in ("leases", "leases_breaker"))
     assert not any("next attempt" in reason for reason in reasons.values())
     assert f"metrics      {office}/metrics" in status.stdout
-    eventually(lambda: scrape(invd)['invd_pending_events{store="downtown"}'] == 1)
+    eventually(lambda: scrape(invd)['invctl_outbox_pending{store="downtown"}'] == 1)
     away = scrape(invd)
     assert away['invctl_breaker_state{breaker="bus",state="closed"}'] == away["invctl_ready"] == 0
     assert away['invctl_breaker_opened_total{breaker="bus"}'] == 1
@@ -297,6 +208,19 @@ def test_what_becomes_of_reservations_is_counted(chain: Chain) -> None:
         return {each: seen[f'invd_reservations_total{{outcome="{each}",store="downtown"}}'] for each in outcomes}
 
     eventually(lambda: counted() == {"created": 3, "confirmed": 1, "cancelled": 1, "expired": 0})
+    # A refusal is no event. A request that hears again what it was told before counts for nothing.
+    for argv in (["MOUSE-001=99", "--request-id", "r-1"], ["MOUSE-001=99", "--request-id", "r-1"], ["NONE-1"]):
+        assert chain.clerk("reserve", *argv).code != 0
+    assert chain.clerk("confirm", key).code == 0
+    assert chain.clerk("confirm", key).code != 0
+
+    def refused() -> dict[str, float]:
+        seen = scrape(invd)
+        reasons = ("not_enough_stock", "not_found", "wrong_state", "refused")
+        return {each: seen[f'invd_refusals_total{{reason="{each}",store="downtown"}}'] for each in reasons}
+
+    eventually(lambda: refused() == {"not_enough_stock": 1, "not_found": 1, "wrong_state": 1, "refused": 0})
+    assert scrape(invd)["invd_lock_wait_seconds_count"] > 0
 
 
 def test_one_trace_is_in_the_lines_of_what_was_published_committed_and_acknowledged(chain: Chain) -> None:

@@ -141,7 +141,7 @@ class SendsAgainAtOnce(Shipper):
     def _acknowledged(self, ack: frames.Ack, now_s: float) -> None:
         super()._acknowledged(ack, now_s)
         if ack.want_from is not None:
-            self._rewind()
+            self._rewind("gap")
             self._window = 1000
 
 

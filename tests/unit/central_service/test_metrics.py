@@ -48,10 +48,11 @@ def test_stores_are_shown_once_they_are_admitted_and_their_ages_grow_by_themselv
     meter.register(registry)
     stores = [store_row(), store_row("midtown", age_s=None), store_row("harlem", status="pending")]
     meter.note_stores([*stores, store_row("bronx")._replace(shard=5)], {0: 40, 3: 7, 5: 9})
-    meter.note_work(Counter(events=4, gap=2, hello_frames=9))
+    meter.note_work(Counter(events=4, gap=2, hello_frames=9, cursors_moved=1, transactions_failed=3))
     meter.sees(Sight(lambda: [0, 3], lambda: 2, 8, lambda: 5_000_000))
     meter.lost("ended")
     meter.applied(0.003)
+    meter.asked("acquire", "granted", 0.001)
     meter.arrived([0.004, -1.0])
     clock.advance(10.0)
     clock.shift_wall(-3600)
@@ -68,7 +69,10 @@ def test_stores_are_shown_once_they_are_admitted_and_their_ages_grow_by_themselv
         'invcentral_store_heard_age_seconds{store="midtown"}': 10.5,
         'invcentral_store_diverged{store="downtown"}': 0,
         'invcentral_store_diverged{store="midtown"}': 1,
-        "invcentral_applied_events_total": 4,
+        "invctl_events_applied_total": 4,
+        "invcentral_version_conflicts_total": 1,
+        "invcentral_retries_total": 3,
+        "invcentral_lock_wait_seconds_count": 1,
         'invcentral_odd_frames_total{outcome="gap"}': 2,
         'invcentral_odd_frames_total{outcome="damaged"}': 0,
         'invcentral_frames_total{kind="hello"}': 9,
@@ -79,8 +83,8 @@ def test_stores_are_shown_once_they_are_admitted_and_their_ages_grow_by_themselv
         'invcentral_shard_position{shard="3"}': 7,
         "invcentral_centrals": 2,
         "invcentral_apply_seconds_count": 1,
-        "invcentral_event_latency_seconds_count": 2,
-        'invcentral_event_latency_seconds_bucket{le="0.002"}': 1,
+        "invctl_end_to_end_seconds_count": 2,
+        'invctl_end_to_end_seconds_bucket{le="0.002"}': 1,
     }
     assert {name: shown[name] for name in expected} == expected
     assert 'invcentral_store_fresh_age_seconds{store="midtown"}' not in shown
@@ -102,7 +106,7 @@ def test_what_is_held_no_more_is_not_shown_although_nothing_new_was_noted() -> N
     living.clear()
     shown = parse(generate_latest(registry))
     assert (shown["invcentral_shards_held"], shown["invcentral_centrals"], shown["invcentral_shards"]) == (0, 0, 8)
-    assert shown["invcentral_applied_events_total"] == 4
+    assert shown["invctl_events_applied_total"] == 4
     assert not any(name.startswith(("invcentral_store_", "invcentral_shard_position")) for name in shown)
     assert watching.health.readiness()[1]["shards"] == []
 

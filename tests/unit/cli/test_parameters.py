@@ -78,11 +78,12 @@ class TestTrace:
     PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
     def test_a_step_of_a_trace(self) -> None:
-        trace = new_trace(self.PARENT)
+        trace, within = new_trace(self.PARENT)
+        assert within == self.PARENT[36:52]
         assert trace[:36] == self.PARENT[:36]
         assert re.fullmatch(r"[0-9a-f]{16}-01", trace[36:])
         assert trace != self.PARENT
-        assert new_trace(self.PARENT[:-2] + "00").endswith("-00")
+        assert new_trace(self.PARENT[:-2] + "00")[0].endswith("-00")
 
     @pytest.mark.parametrize(
         "parent",
@@ -97,13 +98,15 @@ class TestTrace:
         ],
     )
     def test_a_parent_that_is_none_begins_a_new_one(self, parent: str) -> None:
-        trace = new_trace(parent)
+        trace, within = new_trace(parent)
+        assert within == ""
         assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", trace)
         assert "4bf92f3577b34da6" not in trace
-        assert trace[3:35] != new_trace(parent)[3:35]
+        assert trace[3:35] != new_trace(parent)[0][3:35]
 
     def test_an_origin(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TRACEPARENT", self.PARENT)
         asked = origin("ana", "r1")
         assert (asked.clerk, asked.request_id, asked.trace[:36]) == ("ana", "r1", self.PARENT[:36])
+        assert asked.parent == self.PARENT[36:52]
         assert origin(None, None)[:2] == ("", "")

@@ -19,6 +19,7 @@ DASHBOARD = GRAFANA / "dashboards" / "invctl.json"
 UNITS = DEPLOY / "systemd"
 COMPOSE = DEPLOY / "compose.yml"
 OPERATIONS = ROOT / "docs" / "operations.md"
+_OF_A_FAMILY = re.compile(r"_(?:bucket|sum|count)$")
 _OURS = re.compile(r"\b((?:invctl|invd|invcentral)_\w+)(?:\{([^}]*)\})?")
 
 
@@ -48,3 +49,8 @@ def shown_exprs() -> list[str]:
 def ours_in(expr: str) -> dict[str, set[str]]:
     """The metrics of ours in a question, each with the labels that it is selected by."""
     return {name: set(re.findall(r"(\w+)(?:=~|!~|!=|=)\"", selector)) for name, selector in _OURS.findall(expr)}
+
+
+def family(name: str, shown: dict[str, set[str]]) -> str:
+    """The metric that a series belongs to: a histogram has several."""
+    return name if name in shown else _OF_A_FAMILY.sub("", name)

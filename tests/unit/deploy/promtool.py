@@ -1,4 +1,4 @@
-"""Prometheus's own tool."""
+"""Prometheus and its own tool: a system's to bring, not Python's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ if TYPE_CHECKING:
 
 
 def promtool_says(command: str, kind: str, path: Path) -> str:
-    """Run it on a file, which it has to find good. Skips the test where there is none: it is not Python's to bring."""
-    found = os.environ.get("INVCTL_TEST_PROMTOOL") or shutil.which("promtool")
-    if not found:
-        pytest.skip("needs promtool: on the PATH, or named by INVCTL_TEST_PROMTOOL")
-    done = subprocess.run([found, command, kind, str(path)], capture_output=True, text=True, check=False)
+    """Run promtool on a file, which it has to find good. Skips the test where there is none."""
+    done = subprocess.run([program("promtool"), command, kind, str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def program(name: str) -> str:
+    """Find `promtool` or `prometheus`. Skips the test where there is none."""
+    variable = f"INVCTL_TEST_{name.upper()}"
+    found = os.environ.get(variable) or shutil.which(name)
+    if not found:
+        pytest.skip(f"needs {name}: on the PATH, or named by {variable}")
+    return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.unit.deploy.files import DASHBOARD, GRAFANA, ours_in, panels, read, shown_exprs
+from tests.unit.deploy.files import DASHBOARD, GRAFANA, family, ours_in, panels, read, shown_exprs
 from tests.unit.deploy.promtool import promtool_says
 from tests.unit.docs.test_operations import shown_metrics
 
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.metrics
 
 ADDED_BY_PROMETHEUS = {"job", "instance"}
-FAMILY = re.compile(r"_(?:bucket|sum|count)$")
-
-
-def family(name: str, shown: dict[str, set[str]]) -> str:
-    """The metric that a series belongs to: a histogram has several."""
-    return name if name in shown else FAMILY.sub("", name)
 
 
 def test_it_asks_for_metrics_and_labels_that_there_are() -> None:

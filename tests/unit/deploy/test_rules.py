@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from tests.unit.deploy.files import OPERATIONS, PROMETHEUS, RULES, TRIALS, ours_in, read, rules
+from tests.unit.deploy.files import OPERATIONS, PROMETHEUS, RULES, TRIALS, family, ours_in, read, rules
 from tests.unit.deploy.promtool import promtool_says
 from tests.unit.docs.test_operations import shown_metrics
 
@@ -29,7 +29,7 @@ def test_they_are_about_metrics_labels_and_jobs_that_there_are() -> None:
     exprs = [rule["expr"] for rule in rules()]
     for expr in exprs:
         for name, selected_by in ours_in(expr).items():
-            assert selected_by <= shown[name]
+            assert selected_by <= shown[family(name, shown)]
         for job in re.findall(r'job=~?"([^"]+)"', expr):
             assert set(job.split("|")) <= jobs
     # Where nothing is there to be added up, that has to count as 0; and a process that is gone, to be noticed.
@@ -41,7 +41,8 @@ def test_what_a_rule_tells_of_is_a_label_that_it_has() -> None:
     shown = shown_metrics()
     for rule in rules():
         told = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
-        assert told <= {"job", "instance"}.union(*(shown[name] for name in ours_in(rule["expr"]))), rule["alert"]
+        names = [family(name, shown) for name in ours_in(rule["expr"])]
+        assert told <= {"job", "instance"}.union(*(shown[name] for name in names)), rule["alert"]
 
 
 def test_each_is_explained_in_its_order_and_says_how_urgent_it_is() -> None:

@@ -32,11 +32,11 @@ def shown_metrics() -> dict[str, set[str]]:
     registry = new_registry("invd", "1", Health(clock), [breaker])
     registry.register(BusMeter())
     stores, office = StoreCollector(clock), OfficeCollector(clock)
-    stores.note([StoreMeasure("downtown", 2, 1, Link.UP, 0.0, 0.0, 0, 0, {"created": 1}, 1)])
+    stores.note([StoreMeasure("downtown", 2, 1, Link.UP, 0.0, 0.0, 0, 0, {"created": 1}, {}, {"gap": 0}, 1)])
     office.note_work(Counter())
     office.note_stores([store_row()], {0: 1})
     office.sees(Sight(lambda: [0], lambda: 1, 1))
-    registry.register(stores)
+    stores.register(registry)
     office.register(registry)
     shown = {}
     for family in registry.collect():

@@ -66,7 +66,7 @@ def test_what_is_learnt_of_central_is_kept_and_costs_no_event(ledger: Ledger, cl
 
 
 class TestPoke:
-    """The daemon is told of what was committed, of nothing else, and need not be there."""
+    """The daemon is told of what was committed, and of what was refused, of nothing else, and need not be there."""
 
     @pytest.fixture
     def daemon(self, ledger: Ledger) -> Iterator[int]:
@@ -80,29 +80,29 @@ class TestPoke:
         os.close(fd)
 
     @staticmethod
-    def drained(fd: int) -> int:
+    def drained(fd: int) -> bytes:
         try:
-            return len(os.read(fd, 4096))
+            return os.read(fd, 4096)
         except BlockingIOError:
-            return 0
+            return b""
 
     def test_once_for_each_transaction_that_brought_events(
         self, ledger: Ledger, daemon: int, clock: ManualClock
     ) -> None:
         key = hold(ledger, LAPTOP=10)
-        assert self.drained(daemon) == 1
+        assert self.drained(daemon) == b"!"
         clock.advance(HOLD_S)
         with pytest.raises(NotEnoughStockError):
             hold(ledger, LAPTOP=11)
-        assert self.drained(daemon) == 1, "the expiry was committed"
+        assert self.drained(daemon) == b"not_enough_stock!!", "the expiry was committed"
         with pytest.raises(NotEnoughStockError):
             hold(ledger, LAPTOP=11)
-        assert self.drained(daemon) == 0
+        assert self.drained(daemon) == b"not_enough_stock!"
         products.edit(ledger, "MOUSE", {"price": None})
         outbox.remember_link(ledger, acked_seq=5, state="up", reason="", suspects=1)
         reads.reservation(ledger, key)
         seeding.reset(ledger, dry_run=True)
-        assert self.drained(daemon) == 0
+        assert self.drained(daemon) == b""
 
     @pytest.mark.usefixtures("daemon")
     def test_nothing_waits_for_a_daemon_that_does_not_read(self, ledger: Ledger) -> None:

@@ -351,6 +351,21 @@ def test_a_gap_is_sent_again_at_once_and_once_a_round_trip() -> None:
 
 
 @pytest.mark.fault_tolerance
+@pytest.mark.metrics
+def test_what_is_sent_again_is_counted_by_why() -> None:
+    store = Store(5 * BATCH)
+    store.up()
+    sent = store.events()
+    store.ack(sent[1], 0, want_from=1)
+    store.events()
+    store.events(5.0)
+    store.shipper.subscribed(store.now_s)
+    store.events()
+    store.shipper.publish_failed()
+    assert store.shipper.retries == {"gap": 5, "unanswered": 1, "subscribed": 1, "link": 1}
+
+
+@pytest.mark.fault_tolerance
 def test_a_gap_that_remains_after_a_round_trip_is_sent_once_more() -> None:
     store = Store(3 * BATCH)
     store.up()
