@@ -10,6 +10,7 @@ from invctl.cli.command import home
 from invctl.console.command import output
 from invctl.console.options import typed
 from invctl.console.output import Column
+from invctl.language import _
 from invctl.settings import oddities
 
 
@@ -33,4 +34,4 @@ def show(
     output(ctx).rows(columns, [{column.key: getattr(each, column.key) for column in columns} for each in found])
     if output(ctx).fmt == "table":
         for oddity in oddities(folder):
-            output(ctx).talk([("warning:", "bold yellow"), f" {oddity}"])
+            output(ctx).talk([(_("warning:"), "bold yellow"), f" {oddity}"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import format_time
 from invctl.errors import NotFoundError, RefusedError
+from invctl.language import _
 from invctl.ledger.database import first, rows
 from invctl.model import events
 from invctl.model.chain import GENESIS, Head, link
@@ -113,8 +114,8 @@ class Write:
             (sku,),
         )
         if row is None:
-            hint = "`invctl product list` shows what there is, `invctl product add` adds to it"
-            raise NotFoundError(f"no product {sku}", hint=hint, sku=sku)
+            hint = _("`invctl product list` shows what there is, `invctl product add` adds to it")
+            raise NotFoundError(_("no product {sku}", sku=sku), hint=hint, sku=sku)
         level = self._levels[sku] = StockLevel(*row[:3])
         if row[3]:
             self._watched[sku] = (row[3], level.available)
@@ -136,8 +137,8 @@ class Write:
         FrozenError where nothing may be written, and RefusedError where the event would be too large.
         """
         if self._frozen:
-            hint = "`invctl status` tells how it stands; it ends by itself once the daemon has what is missing"
-            raise FrozenError(f"nothing can be written: {self._frozen}", hint=hint)
+            hint = _("`invctl status` tells how it stands; it ends by itself once the daemon has what is missing")
+            raise FrozenError(_("nothing can be written: {why}", why=self._frozen), hint=hint)
         seq = self.head.seq + 1
         after = [(move, self._moved(move)) for move in moves]
         if moves:
@@ -158,7 +159,9 @@ class Write:
             request=(origin.request_id, origin.request_hash) if origin.request_id else None,
         )
         if len(body) > events.EVENT_BYTES_MAX and not again:
-            raise RefusedError(f"the event would take {len(body)} bytes", hint="use fewer lines at once")
+            raise RefusedError(
+                _("the event would take {size:,} bytes", size=len(body)), hint=_("use fewer lines at once")
+            )
         hash_ = link(self.head.hash, seq, body)
         execute = self.connection.execute
         execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", (seq, event_id, type_, self.now_us, body, hash_))
@@ -265,7 +268,7 @@ class Write:
             (*after, move.sku, before.version),
         )
         if self.connection.changes() != 1:
-            raise RefusedError(f"{move.sku} changed under a transaction that holds the ledger")
+            raise RefusedError(_("{sku} changed under a transaction that holds the ledger", sku=move.sku))
         self._levels[move.sku] = after
         return after
 
