@@ -6,6 +6,7 @@ and every program that reads JSON never hear anything else. What is stored is st
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,32 +25,37 @@ _catalogue: NullTranslations | None = None
 _comma = False
 
 
-def wanted(environ: Mapping[str, str]) -> str:
-    """Return the locale that a person asks for, such as `es_MX.UTF-8`; empty where nothing says so.
+def asked(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the locale that a person asks for, such as `es_MX.UTF-8`, and by which variable; empty where by none.
 
     INVCTL_LANGUAGE comes first, then LANGUAGE, LC_ALL, LC_MESSAGES and LANG. Of LANGUAGE, a list, the first is meant,
     and it counts for nothing in the C locale (https://www.gnu.org/software/gettext/manual, "The LANGUAGE variable").
     """
     if name := environ.get(VARIABLE):
-        return name
-    locale = environ.get("LC_ALL") or environ.get("LC_MESSAGES") or environ.get("LANG") or ""
-    if locale.partition(".")[0] in ("C", "POSIX"):
-        return ""
-    return environ.get("LANGUAGE", "").partition(":")[0] or locale
+        return name, VARIABLE
+    variable = next((name for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
+    locale = environ.get(variable, "")
+    if locale.partition(".")[0] not in ("C", "POSIX") and (listed := environ.get("LANGUAGE")):
+        return listed.partition(":")[0], "LANGUAGE"
+    return locale, variable
+
+
+def of(locale: str) -> str:
+    """Return the language of a locale: `es` for `es` and any `es_...`, `en` for all others."""
+    return SPANISH if re.match(r"es(?![a-z])", locale.lower()) else ENGLISH
 
 
 def speak(locale: str) -> None:
-    """Speak the language of a locale from now on: Spanish for `es` and any `es_...`, English for all others."""
+    """Speak the language of a locale from now on."""
     global _catalogue, _comma  # noqa: PLW0603 - a process speaks to one person
-    name = locale.replace("-", "_").partition(".")[0].partition("@")[0]
-    language, _, territory = name.partition("_")
-    if language.lower() != SPANISH:
+    if of(locale) == ENGLISH:
         _catalogue, _comma = None, False
         return
     import gettext  # noqa: PLC0415 - whoever is spoken to in English does without
 
     _catalogue = gettext.translation(DOMAIN, LOCALES, [SPANISH])
-    _comma = territory.upper() not in _POINT_IN
+    territory = re.match(r"es[_-]([a-z0-9]+)", locale.lower())
+    _comma = territory is None or territory[1].upper() not in _POINT_IN
 
 
 def current() -> str:

@@ -113,10 +113,10 @@ def build() -> LazyGroup:
 
 def _language() -> str:
     """Return the locale to speak in: the clerk's own; to a program, which is what asks for JSON or CSV, English."""
-    from invctl.language import ENGLISH, wanted  # noqa: PLC0415 - see `build`
+    from invctl.language import ENGLISH, asked, of  # noqa: PLC0415 - see `build`
 
-    locale = wanted(os.environ)
-    if locale.startswith(ENGLISH) or not locale:
+    locale, _ = asked(os.environ)
+    if of(locale) == ENGLISH:
         return ENGLISH
     from invctl.console.failures import wanted_format  # noqa: PLC0415 - costs, and English does without
 

@@ -28,9 +28,9 @@ def show(
     """
     folder = home(ctx)
     found = configured.all_settings(folder, os.environ, home_typed=typed(ctx, "home"))
-    columns = [Column("setting", style="cyan"), Column("value", folds=True)]
+    columns = [Column("setting", style="cyan"), Column("value", show=str, folds=True)]
     if origin:
-        columns += [Column("origin"), Column("source", "From", folds=True)]
+        columns += [Column("origin", show=_), Column("source", "From", folds=True)]
     output(ctx).rows(columns, [{column.key: getattr(each, column.key) for column in columns} for each in found])
     if output(ctx).fmt == "table":
         for oddity in oddities(folder):

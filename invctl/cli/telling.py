@@ -38,7 +38,7 @@ def table(rows: Sequence[HistoryRow], when: StoreTime) -> tuple[list[Column], li
     """Return the columns and the records of the table for people. The zone of the times stands above them."""
     zone = when.shared_zone(row.time for row in rows)
     columns = [
-        Column("seq", style="dim", drop=1),
+        Column("seq", show=str, style="dim", drop=1),
         Column("time", _("Time {zone}", zone=zone).strip()),
         Column("event"),
         Column("sku", "SKU", style="cyan"),

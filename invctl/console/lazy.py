@@ -18,10 +18,13 @@ from typer.main import get_command as build_command
 
 from invctl.console.command import Command, make_parser
 from invctl.console.helptext import SHARED_PANEL, Rows, did_you_mean, help_page
-from invctl.language import _
+from invctl.language import _, marked
 
 if TYPE_CHECKING:
     from typer._click.parser import _OptionParser
+
+
+COMMANDS_PANEL = marked("Commands")
 
 
 class Entry(NamedTuple):
@@ -32,7 +35,7 @@ class Entry(NamedTuple):
 
     target: str
     summary: str
-    panel: str = "Commands"
+    panel: str = COMMANDS_PANEL
     made_by: str = ""
 
 
@@ -41,7 +44,7 @@ class Family(NamedTuple):
 
     commands: Mapping[str, Entry]
     summary: str
-    panel: str = "Commands"
+    panel: str = COMMANDS_PANEL
 
 
 Table = Mapping[str, Entry | Family]
