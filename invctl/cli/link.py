@@ -54,7 +54,7 @@ def in_words(link: LinkRow, store: str) -> str:
     return _("silent: head office does not answer") if link.acked_us else _("silent: head office has never answered")
 
 
-def last_known(link: LinkRow, store: str, why: str) -> str:
+def last_known(link: LinkRow, store: str, why: str = "") -> str:
     """Return the same where no daemon runs, or it stands still, so that nobody knows how it stands now."""
     before = _("; before that it was {link}", link=in_words(link, store)) if link.state in NOT_TAKEN else ""
-    return _("silent: {why}{before}", why=why, before=before)
+    return _("silent: {why}{before}", why=why or _("no daemon runs"), before=before)

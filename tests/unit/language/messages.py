@@ -12,7 +12,7 @@ from invctl.console.helptext import paragraphs
 from invctl.console.lazy import Family
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 PACKAGE = Path(invctl.__file__).parent
 SPEAKERS = {"_": 1, "_n": 2, "marked": 1}
@@ -36,7 +36,7 @@ def in_source(path: Path) -> Iterator[tuple[Message, int]]:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
         if (takes := SPEAKERS.get(node.func.id)) is not None:
-            said = [arg.value for arg in node.args[:takes] if isinstance(arg, ast.Constant)]
+            said = [str(arg.value) for arg in node.args[:takes] if isinstance(arg, ast.Constant)]
             if len(said) == takes:
                 yield Message(*said), node.lineno
         elif node.func.id == "Column" and (title := heading(node)):
@@ -61,7 +61,7 @@ def in_help() -> Iterator[str]:
     group = build()
     with group.make_context("invctl", ["stock"]) as ctx:
         yield from _of_page(group.help or "", group.params)
-        yield from ("Show this message and exit.",)
+        yield "Show this message and exit."
         for name, entry in commands().items():
             command = group.get_command(ctx, name)
             assert command is not None
@@ -74,7 +74,7 @@ def in_help() -> Iterator[str]:
                     yield from _of_page(found.help or "", found.params)
 
 
-def _of_page(text: str, params: list[object]) -> Iterator[str]:
+def _of_page(text: str, params: Sequence[object]) -> Iterator[str]:
     yield from (part for part in paragraphs(text) if part and not part.startswith("    "))
     yield from (said for param in params if (said := getattr(param, "help", None)))
 
