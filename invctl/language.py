@@ -7,10 +7,10 @@ and every program that reads JSON never hear anything else. What is stored is st
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from gettext import NullTranslations
 
 VARIABLE = "INVCTL_LANGUAGE"
@@ -94,28 +94,39 @@ def decimal_mark() -> str:
     return "," if _comma else "."
 
 
+def joined(separator: str, texts: Iterable[str]) -> str:
+    """Return texts as one, as `join` does, of which it is still known what it is in English."""
+    parts = list(texts)
+    text = separator.join(parts)
+    return text if _catalogue is None else _Told(text, separator.join(map(english, parts)))
+
+
 def english(text: str) -> str:
     """Return what a message is in English: what is stored is read by others, too."""
     return text.english if isinstance(text, _Told) else text
 
 
 class _Told(str):
-    """A message in Spanish that knows what it is in English."""
+    """A message in Spanish that knows what it is in English, also where something is added to it."""
 
     __slots__ = ("english",)
     english: str
 
+    def __new__(cls, text: str, english: str) -> Self:
+        told = super().__new__(cls, text)
+        told.english = english
+        return told
+
+    def __add__(self, other: str) -> _Told:
+        return _Told(str(self) + other, self.english + english(other))
+
 
 def _told(translated: str, message: str, values: dict[str, Any]) -> str:
-    told = _Told(
-        translated.format(**{name: _spoken_value(value) for name, value in values.items()}) if values else translated
-    )
-    told.english = (
-        message.format(**{name: english(value) if isinstance(value, str) else value for name, value in values.items()})
-        if values
-        else message
-    )
-    return told
+    if not values:
+        return _Told(translated, message)
+    spoken = {name: _spoken_value(value) for name, value in values.items()}
+    plain = {name: english(value) if isinstance(value, str) else value for name, value in values.items()}
+    return _Told(translated.format(**spoken), message.format(**plain))
 
 
 def _spoken_value(value: Any) -> Any:

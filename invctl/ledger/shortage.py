@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import format_time
 from invctl.errors import NotEnoughStockError
-from invctl.language import _
+from invctl.language import _, joined
 from invctl.ledger.database import rows
 
 if TYPE_CHECKING:
@@ -27,18 +27,21 @@ class Shortage(NamedTuple):
 def not_enough(write: Write, short: list[Shortage]) -> NotEnoughStockError:
     """Return the error that tells a clerk what to say to the customer."""
     lines = [_line(write, shortage) for shortage in short]
-    said = "; ".join(
-        _(
-            "{sku}: {requested:,} wanted, {available:,} available ({on_hand:,} on hand, {reserved:,}"
-            " reserved{holders})",
-            sku=line["sku"],
-            requested=line["requested"],
-            available=line["available"],
-            on_hand=line["on_hand"],
-            reserved=line["reserved"],
-            holders=_held_by(line),
-        )
-        for line in lines
+    said = joined(
+        "; ",
+        (
+            _(
+                "{sku}: {requested:,} wanted, {available:,} available ({on_hand:,} on hand, {reserved:,}"
+                " reserved{holders})",
+                sku=line["sku"],
+                requested=line["requested"],
+                available=line["available"],
+                on_hand=line["on_hand"],
+                reserved=line["reserved"],
+                holders=_held_by(line),
+            )
+            for line in lines
+        ),
     )
     return NotEnoughStockError(_("not enough stock of {said}", said=said), hint=_hint(lines), lines=lines)
 
