@@ -102,8 +102,10 @@ class Counter:
         try:
             return self._do(word)
         except InventoryError as error:
+            from invctl.cli.refusals import for_people  # noqa: PLC0415 - costs, and is rare
+
             self._times, self._unknown = 1, ""
-            self._complain(error)
+            self._complain(for_people(error, self._ledger))
             return True
 
     def leave(self) -> None:

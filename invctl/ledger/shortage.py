@@ -80,7 +80,7 @@ def _held_by(line: dict[str, Any]) -> str:
     if not line["held_by"]:
         return ""
     names = [f"{holder['reservation']} ({holder['quantity']})" for holder in line["held_by"]]
-    return " by " + ", ".join(names) + (_(" and more") if line["held_by_more"] else "")
+    return _(" by {names}", names=", ".join(names)) + (_(" and more") if line["held_by_more"] else "")
 
 
 def _hint(lines: list[dict[str, Any]]) -> str:
