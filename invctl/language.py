@@ -83,6 +83,17 @@ def marked(message: str) -> str:
     return message
 
 
+def retold(text: str, *forms: str) -> str:
+    """Say what was written down in English, or is another library's, where it is of one of these `marked` forms."""
+    if _catalogue is None:
+        return text
+    for form in forms:
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(form))
+        if found := re.fullmatch(pattern, text, re.DOTALL):
+            return _(form, **found.groupdict())
+    return text
+
+
 def number(value: float, spec: str = ",") -> str:
     """Write a number as the language does: `1,234.5` or `1.234,5`."""
     written = format(value, spec)

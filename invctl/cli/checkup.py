@@ -12,10 +12,10 @@ from invctl.cli.invd import how_to_end, running
 from invctl.cli.link import NOT_TAKEN, explain
 from invctl.cli.times import spoken
 from invctl.errors import InvalidValueError, InventoryError, RefusedError, UnreachableError, WrongStateError
-from invctl.language import _, _n, marked
+from invctl.language import _, _n, marked, retold
 from invctl.ledger import disk, reads
 from invctl.ledger.ledger import FILE, WRITERS, Ledger
-from invctl.ledger.writing import FrozenError
+from invctl.ledger.writing import FROZEN_BY, FrozenError
 from invctl.settings import CONFIG_FILE, MEGABYTE, RUN, disk_reserve_bytes, load, oddities
 
 if TYPE_CHECKING:
@@ -86,7 +86,11 @@ def _ledger(home: Path) -> Iterator[Finding]:
     elif frozen:
         todo = _("`invctl daemon start`; it ends by itself once the daemon has what is missing")
         yield Finding(
-            marked("ledger"), PROBLEM, _("nothing can be written: {frozen}", frozen=frozen), todo, FrozenError
+            marked("ledger"),
+            PROBLEM,
+            _("nothing can be written: {why}", why=retold(frozen, *FROZEN_BY)),
+            todo,
+            FrozenError,
         )
     else:
         yield Finding(

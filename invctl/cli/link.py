@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invctl.language import _, marked
+from invctl.language import _, marked, retold
+from invctl.ledger.writing import FROZEN_BY
 
 if TYPE_CHECKING:
     from invctl.ledger.reads import LinkRow
@@ -37,9 +38,10 @@ _REFUSED = {
 def explain(link: LinkRow, store: str) -> tuple[str, str]:
     """Return what is wrong where central refuses this store, or holds another history of it, and what to do."""
     if link.state == "diverged":
+        reason = retold(link.reason, *FROZEN_BY)
         if "another machine" in link.reason:
-            return link.reason, _("stop one of them; at head office: `invcentral stores show {store}`", store=store)
-        return link.reason, _("it was restored from a backup, and takes what it lacks within seconds")
+            return reason, _("stop one of them; at head office: `invcentral stores show {store}`", store=store)
+        return reason, _("it was restored from a backup, and takes what it lacks within seconds")
     what, todo = _REFUSED.get(link.reason, (link.reason, marked("see `invctl daemon logs`")))
     return _(what, store=store), _(todo, store=store)
 

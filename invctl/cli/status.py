@@ -13,8 +13,9 @@ from invctl.cli.words import named
 from invctl.clock import format_time
 from invctl.console.command import output
 from invctl.console.style import Part
-from invctl.language import _, _n
+from invctl.language import _, _n, retold
 from invctl.ledger import disk, reads
+from invctl.ledger.writing import FROZEN_BY
 from invctl.settings import MEGABYTE, oddities
 
 
@@ -93,7 +94,7 @@ def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreT
         refused = _("refused, as it is damaged: {why}", why=why)
         told.append((_about(_("writes"), refused, _(disk.HINT)), "bold red"))
     elif why := record["frozen"]:
-        told.append((_about(_("writes"), _("refused: {why}", why=_(why))), "bold red"))
+        told.append((_about(_("writes"), _("refused: {why}", why=retold(why, *FROZEN_BY))), "bold red"))
     if record["disk_low"]:
         free, reserve = (record[f"disk_{name}_bytes"] // MEGABYTE for name in ("free", "reserve"))
         low = _("{free:,} MB free, {reserve:,} MB are kept for ending what is reserved", free=free, reserve=reserve)

@@ -24,7 +24,7 @@ from invctl.console.helptext import did_you_mean
 from invctl.console.output import FORMATS, Format, json_line
 from invctl.console.style import Message, Part, paint, wants_colour
 from invctl.errors import InvalidValueError, InventoryError, RefusedError
-from invctl.language import _, marked
+from invctl.language import _, marked, retold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,8 +165,4 @@ _OF_CLICK = (
 def _usage_message(error: UsageError) -> str:
     """Return what click found wrong, in the language spoken where it is one of its usual complaints."""
     said = error.message if isinstance(error, NoSuchOption) else error.format_message()
-    for message in _OF_CLICK:
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(message))
-        if found := re.fullmatch(pattern, said, re.DOTALL):
-            return _(message, **found.groupdict())
-    return said
+    return retold(said, *_OF_CLICK)

@@ -23,7 +23,7 @@ from invctl.ledger.checks import check_origin
 from invctl.ledger.ledger import FILE, QUEUE_TIMEOUT_S, WRITERS, Ledger
 from invctl.ledger.swap import Whose, swap, whose_of
 from invctl.ledger.writers import WriterQueue
-from invctl.ledger.writing import NOBODY, Origin
+from invctl.ledger.writing import NOBODY, RESTORED_FROM, Origin
 from invctl.model import events
 from invctl.settings import LOCK_FILE, PID_FILE, RUN
 
@@ -196,7 +196,7 @@ def _told(progress: Callable[[int, int], None], total: int, done: int) -> None:
 def _say_restored(ledger: Ledger, taken_us: int, *, trade: bool) -> None:
     """Let every write be refused until head office was heard; with `trade`, let none be."""
     at = f"{format_time(taken_us)[:19]}Z"
-    reason = _("this ledger is a backup of {at} that was restored, and head office may hold later events", at=at)
+    reason = _(RESTORED_FROM, at=at)
     # It is read by others, too.
     state, said = ("unknown", "") if trade else (RESTORED, english(reason))
     ledger.connection.execute("UPDATE link SET state = ?, reason = ?, frozen = ?", (state, said, said))

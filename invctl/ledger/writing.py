@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import format_time
 from invctl.errors import NotFoundError, RefusedError
-from invctl.language import _
+from invctl.language import _, marked, retold
 from invctl.ledger.database import first, rows
 from invctl.model import events
 from invctl.model.chain import GENESIS, Head, link
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
     from invctl.clock import Clock
     from invctl.model.identifiers import Bits
+
+
+RESTORED_FROM = marked("this ledger is a backup of {at} that was restored, and head office may hold later events")
+FROZEN_BY = (
+    RESTORED_FROM,
+    # As the daemon writes them down (`invctl.sync.shipper`).
+    marked("head office holds an event {seq} that this ledger does not have"),
+    marked(
+        "head office holds an event {seq} that this ledger does not have, and another machine speaks for this store"
+    ),
+)
+"""Why nothing may be written, as a ledger keeps it: in English."""
 
 
 class FrozenError(RefusedError):
@@ -138,7 +150,7 @@ class Write:
         """
         if self._frozen:
             hint = _("`invctl status` tells how it stands; it ends by itself once the daemon has what is missing")
-            raise FrozenError(_("nothing can be written: {why}", why=self._frozen), hint=hint)
+            raise FrozenError(_("nothing can be written: {why}", why=retold(self._frozen, *FROZEN_BY)), hint=hint)
         seq = self.head.seq + 1
         after = [(move, self._moved(move)) for move in moves]
         if moves:

@@ -1,6 +1,6 @@
 """The Spanish catalogue has all that is said, nothing else, and is compiled.
 
-After a change of invctl.po, `python tests/unit/language/test_catalogue.py` compiles it anew.
+After a change of invctl.po, `python -m tests.unit.language.test_catalogue` compiles it anew.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def kept(text: str) -> object:
 
 def test_what_is_read_is_what_was_written() -> None:
     compiled_before = SPANISH.with_suffix(".mo").read_bytes()
-    assert entries(compiled_before) == entries(compiled()), f"run: python {Path(__file__).name}"
+    assert entries(compiled_before) == entries(compiled()), "run: python -m tests.unit.language.test_catalogue"
 
 
 def test_messages_are_looked_up_when_they_are_said_and_not_when_a_module_is_read() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +13,9 @@ from invctl import language
 from invctl.cli.moments import parse_moment
 from invctl.cli.times import StoreTime, spoken
 from invctl.clock import parse_time
-from invctl.language import _, _n, asked, english, of
+from invctl.language import _, _n, asked, english, of, retold
+from invctl.ledger.writing import FROZEN_BY
+from invctl.sync.shipper import Shipper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +69,25 @@ def test_a_message_knows_what_it_is_in_english() -> None:
     assert outer == "el servicio terminó enseguida: no existe el producto MOUSE"
     assert english(outer) == "the daemon ended at once: no product MOUSE"
     assert english("as typed") == "as typed"
+
+
+@pytest.mark.usefixtures("_spanish")
+def test_what_was_written_down_in_english_is_told_in_spanish_where_its_form_is_known() -> None:
+    kept = "head office holds an event 17 that this ledger does not have, and another machine speaks for this store"
+    told = retold(kept, *FROZEN_BY)
+    assert told == "la central tiene un evento 17 que este libro no tiene, y otro equipo habla por esta tienda"
+    assert english(told) == kept
+    assert retold("something else", *FROZEN_BY) == "something else"
+
+
+@pytest.mark.parametrize("copies", [0, 1])
+def test_these_forms_are_those_of_the_daemon(copies: int) -> None:
+    source = inspect.getsource(Shipper)
+    said = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.JoinedStr)]
+    (first,) = [ast.unparse(node)[2:-1] for node in said if "holds an event" in ast.unparse(node)]
+    written = re.sub(r"{.*?}", "{seq}", first) + (", and another machine speaks for this store" if copies else "")
+    assert written in FROZEN_BY
+    assert '", and another machine speaks for this store"' in source
 
 
 @pytest.mark.usefixtures("_spanish")
