@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.errors import InvalidValueError
+from invctl.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +69,7 @@ def folder(text: str) -> Path:
         return Path(text).expanduser().absolute()
     except RuntimeError:
         raise InvalidValueError(
-            f"{text} is in the home of nobody known here", hint="write the whole path, or set HOME"
+            _("{text} is in the home of nobody known here", text=text), hint=_("write the whole path, or set HOME")
         ) from None
 
 
@@ -105,7 +106,9 @@ def metrics_of(host: str | None, port: object) -> Listen | None:
     if text == METRICS_OFF:
         return None
     if not (text.isascii() and text.isdigit() and int(text) < 2**16):
-        raise InvalidValueError(f"{text!r} is not a port", hint="0 to 65535, where 0 is any free one, or off")
+        raise InvalidValueError(
+            _("{text!r} is not a port", text=text), hint=_("0 to 65535, where 0 is any free one, or off")
+        )
     return Listen(host or METRICS_HOST, int(text))
 
 
@@ -133,8 +136,8 @@ def _names_disk_reserve(content: bytes) -> bool:
 def _disk_reserve_mb(value: object) -> int:
     text = str(value)
     if not (text.isascii() and text.isdigit() and int(text) <= _DISK_RESERVE_MB_MAX):
-        hint = f"whole megabytes, 0 to keep nothing; {DISK_RESERVE_MB} unless said otherwise"
-        raise InvalidValueError(f"{text!r} is not a disk_reserve_mb", hint=hint)
+        hint = _("whole megabytes, 0 to keep nothing; {megabytes} unless said otherwise", megabytes=DISK_RESERVE_MB)
+        raise InvalidValueError(_("{text!r} is not a disk_reserve_mb", text=text), hint=hint)
     return int(text)
 
 
@@ -142,7 +145,7 @@ def check_namespace(text: str) -> str:
     """Return a namespace as it is, or raise InvalidValueError."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", text):
         raise InvalidValueError(
-            f"{text!r} is not a namespace", hint="letters, digits and . _ -, at most 64, such as inv"
+            _("{text!r} is not a namespace", text=text), hint=_("letters, digits and . _ -, at most 64, such as inv")
         )
     return text
 
@@ -171,8 +174,8 @@ def unknown_settings(file: Mapping[str, Any], known: Sequence[str], path: Path) 
         if key in known:
             continue
         close = get_close_matches(key.lower().replace("-", "_"), known, n=1)
-        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-        told.append(f"{key} in {path} is not a setting, and does nothing: {meant}")
+        meant = _("did you mean {name}?", name=close[0]) if close else _("there are {known}", known=", ".join(known))
+        told.append(_("{key} in {path} is not a setting, and does nothing: {meant}", key=key, path=path, meant=meant))
     return told
 
 
@@ -188,9 +191,13 @@ def read_config(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidValueError(f"{path} is not TOML: {error}", hint="mend it, or take it away") from None
+        raise InvalidValueError(
+            _("{path} is not TOML: {error}", path=path, error=error), hint=_("mend it, or take it away")
+        ) from None
     except OSError as error:
-        raise InvalidValueError(f"{path} cannot be read: {error.strerror}", hint="look at its mode") from None
+        raise InvalidValueError(
+            _("{path} cannot be read: {strerror}", path=path, strerror=error.strerror), hint=_("look at its mode")
+        ) from None
 
 
 def config_text(*, redis_url: str | None = None, namespace: str | None = None) -> str:
@@ -223,6 +230,6 @@ def text_in(file: Mapping[str, Any], home: Path, name: str) -> str:
     """Return a setting of the file of `home`, "" where it is not there. Raises InvalidValueError for one not text."""
     value = file.get(name, "")
     if not isinstance(value, str):
-        hint = f'put it in quotes: {name} = "..."'
-        raise InvalidValueError(f"{name} in {home / CONFIG_FILE} is not text", hint=hint)
+        hint = _('put it in quotes: {name} = "..."', name=name)
+        raise InvalidValueError(_("{name} in {file} is not text", name=name, file=home / CONFIG_FILE), hint=hint)
     return value

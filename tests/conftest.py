@@ -19,3 +19,8 @@ settings.load_profile("unhurried")
 # A shell that starts us in the background lets us ignore Ctrl-C, and so would each process that we start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests read English, on whatever machine: here, and in every process that they start.
+for name in ("INVCTL_LANGUAGE", "LANGUAGE", "LC_MESSAGES"):
+    os.environ.pop(name, None)
+os.environ["LC_ALL"] = "C.UTF-8"

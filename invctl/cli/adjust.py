@@ -8,10 +8,12 @@ from invctl.cli.command import meant, open_ledger
 from invctl.cli.holding import tell_asides
 from invctl.cli.origin import origin
 from invctl.cli.parameters import QUANTITY, WHOLE, Clerk, Document, Note, RequestId, SkuAlone
+from invctl.cli.words import called
 from invctl.console.command import output
 from invctl.console.options import Parsed
 from invctl.console.output import Output
 from invctl.errors import InvalidValueError
+from invctl.language import _
 from invctl.ledger import adjustments
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.writing import Receipt
@@ -25,17 +27,17 @@ def parse_reason(text: str) -> str:
     """Read a reason: `cycle_count`, also as `Cycle count`, as tables have it. Raises InvalidValueError."""
     reason = text.strip().lower().replace(" ", "_").replace("-", "_")
     if reason not in adjustments.REASONS:
-        raise InvalidValueError(f"{text!r} is not a reason", hint=_REASONS)
+        raise InvalidValueError(_("{text!r} is not a reason", text=text), hint=_("one of {names}", names=_REASONS))
     return reason
 
 
-_REASONS = "one of " + ", ".join(adjustments.REASONS)
+_REASONS = ", ".join(adjustments.REASONS)
 
 
 class _Reason(Parsed):
     def get_missing_message(self, param: "Parameter", ctx: "AnyContext | None") -> str:  # noqa: ARG002 - click's signature
         """List the reasons to whoever gave none."""
-        return f"It is {_REASONS}"
+        return _("It is one of {names}", names=_REASONS)
 
 
 REASON = _Reason("REASON", parse_reason)
@@ -70,7 +72,7 @@ def adjust(
     ctx: Context,
     sku: SkuAlone,
     change: Annotated[int, Argument(click_type=WHOLE, help="How many units more, or fewer.")],
-    reason: Annotated[str, Option("--reason", click_type=REASON, help=f"Why: {_REASONS}.")],
+    reason: Annotated[str, Option("--reason", click_type=REASON, help=f"Why: one of {_REASONS}.")],
     document: Document = None,
     note: Note = None,
     clerk: Clerk = None,
@@ -110,6 +112,12 @@ def _tell(out: Output, ledger: Ledger, receipt: Receipt) -> None:
         "replayed": receipt.replayed,
         "document": event.data.get("document"),
     }
-    did = f"{entry.on_hand_change:+d} {reason.replace('_', ' ')}: {level.on_hand} on hand, {level.available} available"
-    out.result(record, message=[(entry.sku, "bold cyan"), f" {did}"], ident=entry.sku)
+    did = _(
+        "{change:+,} {reason}: {on_hand:,} on hand, {available:,} available",
+        change=entry.on_hand_change,
+        reason=called(reason),
+        on_hand=level.on_hand,
+        available=level.available,
+    )
+    out.result(record, message=[(entry.sku, "bold cyan"), " ", did], ident=entry.sku)
     tell_asides(out, ledger, receipt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -110,12 +111,26 @@ def build() -> LazyGroup:
     return LazyGroup("invctl", commands(), text=TEXT, version=__version__, command_class=StoreCommand)
 
 
+def _language() -> str:
+    """Return the locale to speak in: the clerk's own; to a program, which is what asks for JSON or CSV, English."""
+    from invctl.language import ENGLISH, asked, of  # noqa: PLC0415 - see `build`
+
+    locale, _ = asked(os.environ)
+    if of(locale) == ENGLISH:
+        return ENGLISH
+    from invctl.console.failures import wanted_format  # noqa: PLC0415 - costs, and English does without
+
+    return locale if wanted_format(sys.argv[1:]) == "table" else ENGLISH
+
+
 def main() -> NoReturn:
     """Run `invctl`, and end the process with its exit code."""
     try:
         # Loading this takes some milliseconds, too.
+        from invctl import language  # noqa: PLC0415
         from invctl.console.main import run  # noqa: PLC0415
 
+        language.speak(_language())
         code = run("invctl", build)
     except KeyboardInterrupt:
         code = 130

@@ -9,6 +9,7 @@ from invctl.cli.command import open_ledger
 from invctl.cli.holding import store_time
 from invctl.clock import format_time
 from invctl.console.command import output
+from invctl.language import _, number
 from invctl.ledger.backup import back_up, default_name
 from invctl.settings import folder
 
@@ -34,8 +35,8 @@ def backup(
         if target.is_dir():
             target /= default_name(ledger)
         pages = ledger.connection.pragma("page_count")
-        with out.progress("copying", total=pages) as bar:
-            made = back_up(ledger, Path(target), force=force, progress=lambda done, _: bar.update(done))
+        with out.progress(_("copying"), total=pages) as bar:
+            made = back_up(ledger, Path(target), force=force, progress=lambda done, _of: bar.update(done))
         taken_at = format_time(made.taken_us)
         when = store_time(ledger).exact(taken_at)
     record = {
@@ -46,6 +47,12 @@ def backup(
         "taken_at": taken_at,
         "size_bytes": made.size_bytes,
     }
-    size = f"{made.size_bytes / 1_000_000:.1f} MB"
-    about = f" is backed up to {made.file}: up to event {made.head.seq} of {when}, {size}"
+    size = f"{number(made.size_bytes / 1_000_000, ',.1f')} MB"
+    about = _(
+        " is backed up to {file}: up to event {seq} of {when}, {size}",
+        file=made.file,
+        seq=made.head.seq,
+        when=when,
+        size=size,
+    )
     out.result(record, message=[(made.store, "bold cyan"), about], ident=str(made.file))

@@ -11,6 +11,7 @@ from invctl.cli.parameters import AnySku, Clerk, RequestId, Sku
 from invctl.console.command import output
 from invctl.console.options import Parsed
 from invctl.console.output import Column
+from invctl.language import _
 from invctl.ledger import barcodes, reads
 from invctl.model.barcodes import parse_barcode
 
@@ -29,9 +30,9 @@ def add(ctx: Context, sku: Sku, barcode: Code, clerk: Clerk = None, request_id: 
     with open_ledger(ctx) as ledger:
         sku = meant(ledger, sku)
         receipt = barcodes.assign(ledger, sku, barcode, origin(clerk, request_id))
-        did = "stands for" if receipt.seq else "stands already for"
+        did = _(" stands for {sku}", sku=sku) if receipt.seq else _(" stands already for {sku}", sku=sku)
         record = {"barcode": barcode, "sku": sku, "seq": receipt.seq or None, "replayed": receipt.replayed}
-        output(ctx).result(record, message=[(barcode, "bold cyan"), f" {did} {sku}"], ident=barcode)
+        output(ctx).result(record, message=[(barcode, "bold cyan"), did], ident=barcode)
         tell_asides(output(ctx), ledger, receipt)
 
 
@@ -46,7 +47,7 @@ def remove(ctx: Context, barcode: Code, clerk: Clerk = None, request_id: Request
         receipt = barcodes.remove(ledger, barcode, origin(clerk, request_id))
         sku = receipt.event.data["sku"]
         record = {"barcode": barcode, "sku": sku, "seq": receipt.seq, "replayed": receipt.replayed}
-        told = f" stands for {sku} no longer"
+        told = _(" stands for {sku} no longer", sku=sku)
         output(ctx).result(record, message=[(barcode, "bold cyan"), told], ident=barcode)
         tell_asides(output(ctx), ledger, receipt)
 
@@ -65,4 +66,4 @@ def list_(ctx: Context, sku: AnySku = None) -> None:
         found = barcodes.barcodes(ledger, sku)
     records = [{"barcode": barcode, "sku": of} for barcode, of in found]
     columns = [Column("barcode", style="cyan"), Column("sku", "SKU")]
-    output(ctx).rows(columns, records, empty="no barcodes yet: `invctl barcode add SKU CODE` adds one")
+    output(ctx).rows(columns, records, empty=_("no barcodes yet: `invctl barcode add SKU CODE` adds one"))

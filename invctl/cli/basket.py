@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from invctl.errors import InvalidValueError
+from invctl.language import _
 from invctl.model.stock import check_quantity
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def parse_scan(word: str) -> Scan | None:
         return None
     number = int(found[1])
     if not number:
-        raise InvalidValueError("0 of something is nothing", hint="`3*` before an item means three of it")
+        raise InvalidValueError(_("0 of something is nothing"), hint=_("`3*` before an item means three of it"))
     return Scan(check_quantity(number), found[2].strip())
 
 

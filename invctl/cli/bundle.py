@@ -16,6 +16,7 @@ from invctl.cli.configured import HIDDEN, all_settings, without_passwords
 from invctl.cli.invd import as_record, running
 from invctl.clock import SystemClock
 from invctl.errors import InventoryError, RefusedError
+from invctl.language import _, english
 from invctl.settings import LOG_FILE, RUN, folder
 
 if TYPE_CHECKING:
@@ -50,10 +51,12 @@ def pack(home: Path, file: str, findings: Sequence[Mapping[str, Any]], *, home_t
         with os.fdopen(fd, "wb") as stream:
             stream.write(packed)
     except FileExistsError:
-        raise RefusedError(f"there is a file {path} already", hint="name another one") from None
+        raise RefusedError(_("there is a file {path} already", path=path), hint=_("name another one")) from None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise RefusedError(f"{path} cannot be written: {why}", hint="name another file, or make room") from None
+        raise RefusedError(
+            _("{path} cannot be written: {why}", path=path, why=why), hint=_("name another file, or make room")
+        ) from None
     return path
 
 
@@ -73,7 +76,7 @@ def _settings(home: Path, *, home_typed: bool) -> list[dict[str, Any]]:
     try:
         found = all_settings(home, os.environ, home_typed=home_typed)
     except InventoryError as error:
-        return [{"error": error.message}]
+        return [{"error": english(error.message)}]
     # A clerk's name is nobody's business.
     return [
         (each._replace(value=HIDDEN) if each.setting == "clerk" and each.value else each)._asdict() for each in found

@@ -12,16 +12,17 @@ from invctl.cli.invd import how_to_end, running
 from invctl.cli.link import NOT_TAKEN, explain
 from invctl.cli.times import spoken
 from invctl.errors import InvalidValueError, InventoryError, RefusedError, UnreachableError, WrongStateError
+from invctl.language import _, _n, marked, retold
 from invctl.ledger import disk, reads
 from invctl.ledger.ledger import FILE, WRITERS, Ledger
-from invctl.ledger.writing import FrozenError
+from invctl.ledger.writing import FROZEN_BY, FrozenError
 from invctl.settings import CONFIG_FILE, MEGABYTE, RUN, disk_reserve_bytes, load, oddities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-OK, WARNING, PROBLEM = "ok", "warning", "problem"
+OK, WARNING, PROBLEM = marked("ok"), marked("warning"), marked("problem")
 # Clocks are set right by so much all the time.
 AHEAD_S_MAX = 5
 # Kinds of file systems whose disk is another machine's, as Linux names them in /proc/self/mountinfo.
@@ -52,7 +53,7 @@ def examine(home: Path) -> Iterator[Finding]:
         yield from _modes(home)
         yield from _settings(home)
         yield from _daemon(home)
-    yield Finding("versions", OK, f"invctl {__version__}, Python {'.'.join(map(str, sys.version_info[:3]))}")
+    yield Finding(marked("versions"), OK, f"invctl {__version__}, Python {'.'.join(map(str, sys.version_info[:3]))}")
 
 
 def _ledger(home: Path) -> Iterator[Finding]:
@@ -64,26 +65,56 @@ def _ledger(home: Path) -> Iterator[Finding]:
             last_us, frozen, link = reads.status(ledger).last_event_us, ledger.frozen(), reads.link(ledger)
             store, now_us = ledger.store.store, ledger.clock.now_us()
     except InventoryError as error:
-        yield Finding("ledger", PROBLEM, error.message, error.hint, type(error))
+        yield Finding(marked("ledger"), PROBLEM, error.message, error.hint, type(error))
         return
     if said != ["ok"]:
-        yield Finding("ledger", PROBLEM, f"{path} is damaged: {said[0]}", disk.HINT, disk.DamagedError)
+        yield Finding(
+            marked("ledger"),
+            PROBLEM,
+            _("{path} is damaged: {said}", path=path, said=said[0]),
+            _(disk.HINT),
+            disk.DamagedError,
+        )
     elif why := disk.noted(path):
-        yield Finding("ledger", PROBLEM, f"nothing is written to {path}: {why}", disk.HINT, disk.DamagedError)
+        yield Finding(
+            marked("ledger"),
+            PROBLEM,
+            _("nothing is written to {path}: {why}", path=path, why=why),
+            _(disk.HINT),
+            disk.DamagedError,
+        )
     elif frozen:
-        todo = "`invctl daemon start`; it ends by itself once the daemon has what is missing"
-        yield Finding("ledger", PROBLEM, f"nothing can be written: {frozen}", todo, FrozenError)
+        todo = _("`invctl daemon start`; it ends by itself once the daemon has what is missing")
+        yield Finding(
+            marked("ledger"),
+            PROBLEM,
+            _("nothing can be written: {why}", why=retold(frozen, *FROZEN_BY)),
+            todo,
+            FrozenError,
+        )
     else:
-        yield Finding("ledger", OK, f"{store}: opens, format {version}, SQLite {sqlite} finds its pages in order")
+        yield Finding(
+            marked("ledger"),
+            OK,
+            _(
+                "{store}: opens, format {version}, SQLite {sqlite} finds its pages in order",
+                store=store,
+                version=version,
+                sqlite=sqlite,
+            ),
+        )
     ahead_s = (last_us - now_us) // 1_000_000
     if ahead_s > AHEAD_S_MAX:
-        what = f"the last event is {spoken(ahead_s)} ahead of this machine's clock: until then no time passes here"
-        yield Finding("clock", PROBLEM, what, "set the clock: `timedatectl set-ntp true`", WrongStateError)
+        what = _(
+            "the last event is {time} ahead of this machine's clock: until then no time passes here",
+            time=spoken(ahead_s),
+        )
+        yield Finding(marked("clock"), PROBLEM, what, _("set the clock: `timedatectl set-ntp true`"), WrongStateError)
     else:
-        yield Finding("clock", OK, "no event is ahead of this machine's clock")
+        yield Finding(marked("clock"), OK, _("no event is ahead of this machine's clock"))
     if link.state in NOT_TAKEN:
         what, todo = explain(link, store)
-        yield Finding("head office", PROBLEM, what, todo, WrongStateError)
+        yield Finding(marked("head office"), PROBLEM, what, todo, WrongStateError)
 
 
 def _disk(home: Path) -> Finding:
@@ -91,21 +122,36 @@ def _disk(home: Path) -> Finding:
     try:
         reserve = disk_reserve_bytes(home, os.environ)
     except InvalidValueError as error:
-        return Finding("disk", PROBLEM, error.message, error.hint, InvalidValueError)
+        return Finding(marked("disk"), PROBLEM, error.message, error.hint, InvalidValueError)
     if free is None:
-        return Finding("disk", WARNING, f"how much is free at {home} cannot be told", f"look at it: `df {home}`")
-    what = f"{free // MEGABYTE} MB free, {reserve // MEGABYTE} MB are kept for ending what is reserved"
+        return Finding(
+            marked("disk"),
+            WARNING,
+            _("how much is free at {home} cannot be told", home=home),
+            _("look at it: `df {home}`", home=home),
+        )
+    what = _(
+        "{free:,} MB free, {reserve:,} MB are kept for ending what is reserved",
+        free=free // MEGABYTE,
+        reserve=reserve // MEGABYTE,
+    )
     if disk.is_low(free, reserve):
-        return Finding("disk", PROBLEM, what, f"make room on it: `df {home}`", disk.DiskLowError)
-    return Finding("disk", OK, what)
+        return Finding(marked("disk"), PROBLEM, what, _("make room on it: `df {home}`", home=home), disk.DiskLowError)
+    return Finding(marked("disk"), OK, what)
 
 
 def _file_system(home: Path) -> Finding:
     kind = file_system(home)
     if kind in NETWORKED:
-        what = f"{home} is on a network file system ({kind}), where SQLite's WAL does not work"
-        return Finding("file system", PROBLEM, what, f"move {home} to a local disk, and set INVCTL_HOME")
-    return Finding("file system", OK, f"local ({kind})" if kind else "its kind cannot be told on this system")
+        what = _("{home} is on a network file system ({kind}), where SQLite's WAL does not work", home=home, kind=kind)
+        return Finding(
+            marked("file system"), PROBLEM, what, _("move {home} to a local disk, and set INVCTL_HOME", home=home)
+        )
+    return Finding(
+        marked("file system"),
+        OK,
+        _("local ({kind})", kind=kind) if kind else _("its kind cannot be told on this system"),
+    )
 
 
 def file_system(path: Path) -> str:
@@ -137,17 +183,40 @@ def _modes(home: Path) -> Iterator[Finding]:
     if closed:
         sound = False
         names = " ".join(str(path) for path in closed)
-        yield Finding("modes", PROBLEM, f"this user cannot read and write {names}", f"`sudo chown $(id -u) {names}`")
+        yield Finding(
+            marked("modes"),
+            PROBLEM,
+            _("this user cannot read and write {names}", names=names),
+            f"`sudo chown $(id -u) {names}`",
+        )
     open_ = [path for path in [*there, config] if path.exists() and path.stat().st_mode & stat.S_IWOTH]
     if open_:
         sound = False
         names = " ".join(str(path) for path in open_)
-        yield Finding("modes", WARNING, f"every user of this machine may write {names}", f"`chmod o-w {names}`")
+        yield Finding(
+            marked("modes"),
+            WARNING,
+            _("every user of this machine may write {names}", names=names),
+            f"`chmod o-w {names}`",
+        )
     if config.exists() and config.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH) and _has_login(config):
         sound = False
-        yield Finding("modes", WARNING, f"others may read the password in {config}", f"`chmod 600 {config}`")
+        yield Finding(
+            marked("modes"),
+            WARNING,
+            _("others may read the password in {config}", config=config),
+            f"`chmod 600 {config}`",
+        )
     if sound:
-        yield Finding("modes", OK, f"{len(there)} files and folders are this user's to read and write")
+        yield Finding(
+            marked("modes"),
+            OK,
+            _n(
+                "{n:,} file or folder is this user's to read and write",
+                "{n:,} files and folders are this user's to read and write",
+                len(there),
+            ),
+        )
 
 
 def _has_login(config: Path) -> bool:
@@ -161,32 +230,42 @@ def _settings(home: Path) -> Iterator[Finding]:
     try:
         load(home, os.environ)
     except InvalidValueError as error:
-        yield Finding("settings", PROBLEM, f"no daemon starts: {error.message}", error.hint, InvalidValueError)
+        yield Finding(
+            marked("settings"),
+            PROBLEM,
+            _("no daemon starts: {message}", message=error.message),
+            error.hint,
+            InvalidValueError,
+        )
         return
     found = oddities(home)
     for what in found:
-        yield Finding("settings", WARNING, what, f"mend {home / CONFIG_FILE}; `invctl config show --origin`")
+        yield Finding(
+            marked("settings"), WARNING, what, _("mend {file}; `invctl config show --origin`", file=home / CONFIG_FILE)
+        )
     if not found:
-        yield Finding("settings", OK, f"{home / CONFIG_FILE} holds nothing that is not read")
+        yield Finding(marked("settings"), OK, _("{file} holds nothing that is not read", file=home / CONFIG_FILE))
 
 
 def _daemon(home: Path) -> Iterator[Finding]:
     invd = running(home)
     if invd is None:
-        what = "not running, so head office hears nothing; selling goes on without it"
-        yield Finding("daemon", WARNING, what, "`invctl daemon start`")
+        what = _("not running, so head office hears nothing; selling goes on without it")
+        yield Finding(marked("daemon"), WARNING, what, "`invctl daemon start`")
         return
     if invd.stands_still:
-        what = f"stands still for {spoken(int(invd.silent_s or 0))}, pid {invd.pid}"
-        yield Finding("daemon", PROBLEM, what, how_to_end(invd), UnreachableError)
+        what = _("stands still for {time}, pid {pid}", time=spoken(int(invd.silent_s or 0)), pid=invd.pid)
+        yield Finding(marked("daemon"), PROBLEM, what, how_to_end(invd), UnreachableError)
         return
-    yield Finding("daemon", OK, f"running, pid {invd.pid}")
-    facts: dict[str, Any] = {"check": "broker", "error": UnreachableError}
+    yield Finding(marked("daemon"), OK, _("running, pid {pid}", pid=invd.pid))
+    facts: dict[str, Any] = {"check": marked("broker"), "error": UnreachableError}
     if invd.connection == "lost":
-        todo = invd.hint or "`invctl daemon logs` says more"
-        yield Finding(state=PROBLEM, what=invd.why or f"{invd.broker} is not reached", todo=todo, **facts)
+        todo = invd.hint or _("`invctl daemon logs` says more")
+        yield Finding(
+            state=PROBLEM, what=invd.why or _("{broker} is not reached", broker=invd.broker), todo=todo, **facts
+        )
     elif invd.connection == "connected":
-        yield Finding(state=OK, what=f"{invd.broker} is reached, as the daemon last saw it", **facts)
+        yield Finding(state=OK, what=_("{broker} is reached, as the daemon last saw it", broker=invd.broker), **facts)
     else:
-        todo = "wait a moment, then ask again"
-        yield Finding(state=WARNING, what="the daemon does not know yet", todo=todo, **facts)
+        todo = _("wait a moment, then ask again")
+        yield Finding(state=WARNING, what=_("the daemon does not know yet"), todo=todo, **facts)

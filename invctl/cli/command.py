@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from invctl.console.command import Command, output
 from invctl.console.options import Parsed, shared, shared_option
 from invctl.errors import NotEnoughStockError, NotFoundError, WrongStateError
+from invctl.language import _
 from invctl.ledger.ledger import Ledger
 from invctl.settings import disk_reserve_bytes, home_of
 
@@ -67,7 +68,7 @@ def open_ledger(ctx: Context) -> Iterator[Ledger]:
         except (NotEnoughStockError, NotFoundError, WrongStateError) as refusal:
             people = output(ctx).fmt == "table"
             if people and refusal.details.get("replayed"):
-                output(ctx).talk("note: this request was refused before; this is the answer of then")
+                output(ctx).talk(_("note: this request was refused before; this is the answer of then"))
             if isinstance(refusal, NotFoundError) and "sku" in refusal.details:
                 from invctl.cli.nearest import with_nearest  # noqa: PLC0415 - costs, and is rare
 

@@ -10,6 +10,7 @@ from invctl.cli.command import home
 from invctl.console.command import output
 from invctl.console.options import typed
 from invctl.console.output import Column
+from invctl.language import _
 from invctl.settings import oddities
 
 
@@ -27,10 +28,10 @@ def show(
     """
     folder = home(ctx)
     found = configured.all_settings(folder, os.environ, home_typed=typed(ctx, "home"))
-    columns = [Column("setting", style="cyan"), Column("value", folds=True)]
+    columns = [Column("setting", style="cyan"), Column("value", show=str, folds=True)]
     if origin:
-        columns += [Column("origin"), Column("source", "From", folds=True)]
+        columns += [Column("origin", show=_), Column("source", "From", folds=True)]
     output(ctx).rows(columns, [{column.key: getattr(each, column.key) for column in columns} for each in found])
     if output(ctx).fmt == "table":
         for oddity in oddities(folder):
-            output(ctx).talk([("warning:", "bold yellow"), f" {oddity}"])
+            output(ctx).talk([(_("warning:"), "bold yellow"), f" {oddity}"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from invctl import settings
+from invctl import language, settings
+from invctl.language import marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,17 +42,17 @@ def all_settings(home: Path, environ: Mapping[str, str], *, home_typed: bool = F
     """
     file = settings.read_config(home / settings.CONFIG_FILE)
     if home_typed:
-        found = [Setting("home", str(home), "option", "--home")]
+        found = [Setting("home", str(home), marked("option"), "--home")]
     else:
         named = bool(environ.get("INVCTL_HOME"))
-        origin, source = ("environment", "INVCTL_HOME") if named else ("default", None)
+        origin, source = (marked("environment"), "INVCTL_HOME") if named else (marked("default"), None)
         found = [Setting("home", str(home), origin, source)]
     for name, (variable, default) in _KNOWN.items():
         if text := environ.get(variable):
             setting = Setting(name, text, "environment", variable)
         # An empty text counts for nothing, as in `settings.load`.
         elif file.get(name, "") != "":
-            setting = Setting(name, file[name], "file", settings.CONFIG_FILE)
+            setting = Setting(name, file[name], marked("file"), settings.CONFIG_FILE)
         else:
             setting = Setting(name, default, "default", None)
         # The whole text is one URL, whatever characters it has.
@@ -59,6 +60,9 @@ def all_settings(home: Path, environ: Mapping[str, str], *, home_typed: bool = F
         found.append(setting._replace(value=value))
     clerk = environ.get("INVCTL_CLERK") or None
     found.append(Setting("clerk", clerk, *(("environment", "INVCTL_CLERK") if clerk else ("default", None))))
+    locale, variable = language.asked(environ)
+    asked = ("environment", variable) if variable else ("default", None)
+    found.append(Setting("language", language.of(locale), *asked))
     return found
 
 

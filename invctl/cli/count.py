@@ -9,11 +9,11 @@ from invctl.cli.holding import store_time, tell_asides
 from invctl.cli.origin import origin
 from invctl.cli.parameters import WHOLE, Clerk, Note, SkuAlone
 from invctl.cli.times import StoreTime
-from invctl.cli.words import counted as number_of
 from invctl.clock import format_time
 from invctl.console.command import output
 from invctl.console.output import Column
 from invctl.errors import InvalidValueError
+from invctl.language import _, _n, number
 from invctl.ledger import counting
 from invctl.ledger.counting import Line
 
@@ -28,7 +28,9 @@ def start(ctx: Context, note: Note = None, clerk: Clerk = None) -> None:
     with open_ledger(ctx) as ledger:
         count = counting.start(ledger, note=note or "", origin=origin(clerk, None))
     record = {"started_at": format_time(count.started_us), "clerk": count.clerk or None, "note": count.note or None}
-    output(ctx).result(record, message="a count is under way: `invctl count line SKU N` for each item", ident="started")
+    output(ctx).result(
+        record, message=_("a count is under way: `invctl count line SKU N` for each item"), ident="started"
+    )
 
 
 def line(
@@ -48,10 +50,10 @@ def line(
         invctl count line MOUSE-001 6 --more
     """
     if quantity < 0:
-        raise InvalidValueError(f"{quantity} cannot be on a shelf", hint="0 or more")
+        raise InvalidValueError(_("{quantity:,} cannot be on a shelf", quantity=quantity), hint=_("0 or more"))
     with open_ledger(ctx) as ledger:
         counted = counting.line(ledger, meant(ledger, sku), quantity, more=more, origin=origin(clerk, None))
-    told = f" {counted.counted} counted, {_difference(counted)}"
+    told = _(" {counted:,} counted, {difference}", counted=counted.counted, difference=_difference(counted))
     output(ctx).result(_record(counted), message=[(counted.sku, "bold cyan"), told], ident=counted.sku)
 
 
@@ -68,7 +70,7 @@ def status(ctx: Context) -> None:
         when = store_time(ledger)
     _table(ctx, found, when)
     if found and output(ctx).fmt == "table":
-        output(ctx).talk(f"{_summed(found)}; `invctl count finish` posts it")
+        output(ctx).talk(_("{summed}; `invctl count finish` posts it", summed=_summed(found)))
 
 
 def finish(
@@ -89,7 +91,7 @@ def finish(
         if out.fmt == "table" and not out.quiet:
             _table(ctx, found, when)
         record = {**_sums(found), "seq": receipt.seq, "lines": [_record(each) for each in found]}
-        out.result(record, message=f"posted: {_summed(found)}", ident=str(receipt.seq))
+        out.result(record, message=_("posted: {summed}", summed=_summed(found)), ident=str(receipt.seq))
         tell_asides(out, ledger, receipt)
 
 
@@ -102,7 +104,11 @@ def cancel(ctx: Context) -> None:
     """
     with open_ledger(ctx) as ledger:
         dropped = counting.cancel(ledger)
-    said = f"the count is ended, {number_of(dropped, 'line')} dropped; nothing was posted"
+    said = _n(
+        "the count is ended, {n:,} line dropped; nothing was posted",
+        "the count is ended, {n:,} lines dropped; nothing was posted",
+        dropped,
+    )
     output(ctx).result({"dropped": dropped}, message=said, ident=str(dropped))
 
 
@@ -112,15 +118,15 @@ def _table(ctx: Context, found: list[Line], when: StoreTime) -> None:
         Column("name", folds=True, drop=3),
         Column("counted", style="bold"),
         Column("expected"),
-        Column("variance", show=lambda value: f"{value:+d}" if value else "0"),
+        Column("variance", show=lambda value: number(value, "+,") if value else "0"),
         Column("on_hand", drop=4),
         Column("reserved", drop=5),
         Column("counted_at", "Counted at", show=when.short, drop=2),
         Column("counted_seq", in_table=False),
         Column("clerk", drop=6),
-        Column("stale", folds=True, drop=1),
+        Column("stale", show=_, folds=True, drop=1),
     ]
-    output(ctx).rows(columns, [_record(each) for each in found], empty="nothing was counted yet")
+    output(ctx).rows(columns, [_record(each) for each in found], empty=_("nothing was counted yet"))
 
 
 def _record(each: Line) -> dict[str, Any]:
@@ -141,15 +147,19 @@ def _record(each: Line) -> dict[str, Any]:
 
 def _difference(each: Line) -> str:
     if not each.variance:
-        return "as it should be"
-    return f"{abs(each.variance)} {'more' if each.variance > 0 else 'fewer'} than there should be ({each.expected})"
+        return _("as it should be")
+    if each.variance > 0:
+        return _("{n:,} more than there should be ({expected:,})", n=each.variance, expected=each.expected)
+    return _("{n:,} fewer than there should be ({expected:,})", n=-each.variance, expected=each.expected)
 
 
 def _summed(found: list[Line]) -> str:
     sums = _sums(found)
-    return (
-        f"{number_of(sums['items'], 'item')} counted, {sums['more']} units more and {sums['fewer']} fewer than there"
-        " should have been"
+    return _(
+        "{items} counted, {more:,} units more and {fewer:,} fewer than there should have been",
+        items=_n("{n:,} item", "{n:,} items", sums["items"]),
+        more=sums["more"],
+        fewer=sums["fewer"],
     )
 
 

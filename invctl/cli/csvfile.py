@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from invctl.cli.words import counted
 from invctl.errors import InvalidValueError, InventoryError, NotFoundError
+from invctl.language import _, _n
 
 STDIN = "-"
 FILE_BYTES_MAX = 64 * 1024 * 1024
@@ -41,7 +41,7 @@ def read(file: str, needed: tuple[str, ...], optional: tuple[str, ...]) -> Sheet
     Raises NotFoundError where there is none; InvalidValueError where it is too large, no text in UTF-8, or its first
     line does not name the columns `needed`, or names others than these and the `optional` ones.
     """
-    name = "standard input" if file == STDIN else file
+    name = _("standard input") if file == STDIN else file
     text = _text(_content(file, name), name)
     first = text.partition("\n")[0]
     semicolons = ";" in first and "," not in first
@@ -55,17 +55,24 @@ def read(file: str, needed: tuple[str, ...], optional: tuple[str, ...]) -> Sheet
             elif not sheet.columns:
                 sheet.columns.extend(_columns(cells, needed, optional, name))
             elif len(cells) != len(sheet.columns):
-                wrong = f"{counted(len(cells), 'cell')}, where the header has {len(sheet.columns)}"
+                wrong = _(
+                    "{cells}, where the header has {columns:,}",
+                    cells=_n("{n:,} cell", "{n:,} cells", len(cells)),
+                    columns=len(sheet.columns),
+                )
                 sheet.faults.append((line, InvalidValueError(wrong)))
             else:
                 stripped = (cell.strip() for cell in cells)
                 sheet.rows.append(Row(line, dict(zip(sheet.columns, stripped, strict=True))))
             line = reader.line_num + 1
             if len(sheet.rows) > ROWS_MAX:
-                raise InvalidValueError(f"{name} has more than {ROWS_MAX:,} rows", hint="divide it into several files")
+                raise InvalidValueError(
+                    _("{name} has more than {rows:,} rows", name=name, rows=ROWS_MAX),
+                    hint=_("divide it into several files"),
+                )
     except csv.Error as error:
         # Where a quote is left open, what follows cannot be told apart.
-        sheet.faults.append((line, InvalidValueError(f"not CSV from here on: {error}")))
+        sheet.faults.append((line, InvalidValueError(_("not CSV from here on: {error}", error=error))))
     if not sheet.columns and not sheet.faults:
         raise _no_header(name, needed, optional)
     return sheet
@@ -77,13 +84,18 @@ def refuse(sheet: Sheet, faults: list[tuple[int, InventoryError]]) -> None:
         return
     faults = sorted(faults, key=lambda fault: fault[0])
     told = [(line, f"{error.message} ({error.hint})" if error.hint else error.message) for line, error in faults]
-    message = f"{counted(len(told), 'line')} of {sheet.name} cannot be taken, so nothing was written"
-    message += "".join(f"\n  line {line}: {what}" for line, what in told[:SHOWN_MAX])
+    message = _n(
+        "{n:,} line of {name} cannot be taken, so nothing was written",
+        "{n:,} lines of {name} cannot be taken, so nothing was written",
+        len(told),
+        name=sheet.name,
+    )
+    message += "".join(_("\n  line {line}: {what}", line=line, what=what) for line, what in told[:SHOWN_MAX])
     if len(told) > SHOWN_MAX:
-        message += f"\n  and {len(told) - SHOWN_MAX} more"
+        message += _("\n  and {more:,} more", more=len(told) - SHOWN_MAX)
     raise InvalidValueError(
         message,
-        hint="mend them, and import the whole file again",
+        hint=_("mend them, and import the whole file again"),
         faults=[{"line": line, "message": what} for line, what in told[:SHOWN_MAX]],
         count=len(told),
     )
@@ -97,13 +109,19 @@ def _content(file: str, name: str) -> bytes:
             with Path(file).open("rb") as stream:
                 content = stream.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError:
-        raise NotFoundError(f"there is no file {file}", hint="name a CSV file, or - for standard input") from None
+        raise NotFoundError(
+            _("there is no file {file}", file=file), hint=_("name a CSV file, or - for standard input")
+        ) from None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InvalidValueError(f"{name} cannot be read: {why}", hint="name a CSV file that is readable") from None
+        raise InvalidValueError(
+            _("{name} cannot be read: {why}", name=name, why=why), hint=_("name a CSV file that is readable")
+        ) from None
     if len(content) > FILE_BYTES_MAX:
-        hint = "divide it into several files"
-        raise InvalidValueError(f"{name} has more than {FILE_BYTES_MAX // 2**20} MB", hint=hint)
+        hint = _("divide it into several files")
+        raise InvalidValueError(
+            _("{name} has more than {megabytes} MB", name=name, megabytes=FILE_BYTES_MAX // 2**20), hint=hint
+        )
     return content
 
 
@@ -112,8 +130,8 @@ def _text(content: bytes, name: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        hint = "save it as CSV in UTF-8 (from Windows-1252: `iconv -f cp1252 -t utf-8`)"
-        raise InvalidValueError(f"line {line} of {name} is not UTF-8", hint=hint) from None
+        hint = _("save it as CSV in UTF-8 (from Windows-1252: `iconv -f cp1252 -t utf-8`)")
+        raise InvalidValueError(_("line {line} of {name} is not UTF-8", line=line, name=name), hint=hint) from None
 
 
 def _columns(cells: list[str], needed: tuple[str, ...], optional: tuple[str, ...], name: str) -> list[str]:
@@ -121,8 +139,8 @@ def _columns(cells: list[str], needed: tuple[str, ...], optional: tuple[str, ...
     if "currency" in columns:
         # As `product list -o csv` writes it: 8000 for what is 80.00.
         raise InvalidValueError(
-            f"{name} has a column currency, as lists for programs have, whose prices are in minor units",
-            hint="an import takes prices as people write them, such as 80.00, and no such column",
+            _("{name} has a column currency, as lists for programs have, whose prices are in minor units", name=name),
+            hint=_("an import takes prices as people write them, such as 80.00, and no such column"),
         )
     if set(needed) - set(columns) or set(columns) - {*needed, *optional} or len(set(columns)) < len(columns):
         raise _no_header(name, needed, optional)
@@ -130,7 +148,8 @@ def _columns(cells: list[str], needed: tuple[str, ...], optional: tuple[str, ...
 
 
 def _no_header(name: str, needed: tuple[str, ...], optional: tuple[str, ...]) -> InvalidValueError:
-    may = f"; there may be {', '.join(optional)}" if optional else ""
+    may = _("; there may be {columns}", columns=", ".join(optional)) if optional else ""
     return InvalidValueError(
-        f"the first line of {name} does not name its columns", hint=f"it is to be {','.join(needed)}{may}"
+        _("the first line of {name} does not name its columns", name=name),
+        hint=_("it is to be {columns}{may}", columns=",".join(needed), may=may),
     )

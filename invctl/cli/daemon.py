@@ -21,6 +21,7 @@ from invctl.clock import SystemClock
 from invctl.console.command import output
 from invctl.console.exits import ExitCode
 from invctl.errors import BusyError, InvalidValueError, InventoryError, UnreachableError, WrongStateError
+from invctl.language import _
 from invctl.ledger.disk import DamagedError
 from invctl.settings import LOG_FILE, RUN, oddities
 
@@ -59,7 +60,7 @@ def start(
         raise _ended(log, begun_at)
     _tell(ctx, invd, when, changed=before is None)
     if before is not None and log_level:
-        output(ctx).talk([("note:", "bold yellow"), " it goes on at the log level that it was started with"])
+        output(ctx).talk([(_("note:"), "bold yellow"), _(" it goes on at the log level that it was started with")])
 
 
 def stop(
@@ -83,8 +84,12 @@ def stop(
         with suppress(ProcessLookupError):
             os.kill(invd.pid, signal.SIGTERM)
         if not _becomes(lambda: running(folder) is None, STOP_S):
-            hint = f"it may be stuck: `kill -9 {invd.pid}` ends it, and loses nothing"
-            raise BusyError(f"daemon {invd.pid} did not end within {STOP_S:g} s", hint=hint, pid=invd.pid)
+            hint = _("it may be stuck: `kill -9 {pid}` ends it, and loses nothing", pid=invd.pid)
+            raise BusyError(
+                _("daemon {pid} did not end within {seconds:g} s", pid=invd.pid, seconds=STOP_S),
+                hint=hint,
+                pid=invd.pid,
+            )
     _tell(ctx, None, when, changed=invd is not None)
 
 
@@ -103,8 +108,8 @@ def _refuse_shared(invd: Invd) -> None:
     stores = invd.stores or []
     if len(stores) > 1:
         raise WrongStateError(
-            f"daemon {invd.pid} serves {len(stores)} stores: {named(stores)}",
-            hint="`invctl daemon stop --all` ends it for all of them",
+            _("daemon {pid} serves {n:,} stores: {names}", pid=invd.pid, n=len(stores), names=named(stores)),
+            hint=_("`invctl daemon stop --all` ends it for all of them"),
             pid=invd.pid,
             stores=stores,
         )
@@ -166,20 +171,19 @@ def _spawn(folder: Path, log: Path, options: list[str]) -> Invd:
     if not in_time:
         invd.kill()
         invd.wait()
-        raise _not_running("did not come to run in time")
+        raise _not_running(_("the daemon did not come to run in time"))
     raise _ended(log, begun_at, invd.returncode)
 
 
 def _ended(log: Path, begun_at: int, code: int | None = None) -> InventoryError:
     """Return what to raise of a daemon that ended at once: what is wrong with a setting is nobody's else's fault."""
     why, hint = _last_words(log, begun_at)
-    if code == ExitCode.USAGE:
-        return InvalidValueError(f"the daemon ended at once: {why}", hint=hint)
-    return _not_running(f"ended at once: {why}")
+    message = _("the daemon ended at once: {why}", why=why)
+    return InvalidValueError(message, hint=hint) if code == ExitCode.USAGE else _not_running(message)
 
 
-def _not_running(why: str) -> UnreachableError:
-    return UnreachableError(f"the daemon {why}", hint="`invctl daemon logs` shows what it wrote")
+def _not_running(message: str) -> UnreachableError:
+    return UnreachableError(message, hint=_("`invctl daemon logs` shows what it wrote"))
 
 
 def _turn_over(log: Path) -> None:
@@ -195,7 +199,7 @@ def _last_words(log: Path, begun_at: int) -> tuple[str, str]:
         lines = [line for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith(("error: ", "unexpected: "))]
     hints = [line.removeprefix("hint: ") for line in lines if line.startswith("hint: ")]
-    return [*errors, *lines[-1:], "it wrote nothing"][0], [*hints, "`invctl daemon logs` shows what it wrote"][0]
+    return [*errors, *lines[-1:], _("it wrote nothing")][0], [*hints, _("`invctl daemon logs` shows what it wrote")][0]
 
 
 def _becomes(condition: Callable[[], bool], limit_s: float) -> bool:
@@ -221,22 +225,24 @@ def _time_of(ctx: Context) -> StoreTime:
 def _tell(ctx: Context, invd: Invd | None, when: StoreTime, *, changed: bool | None = None) -> None:
     record = as_record(invd) | ({} if changed is None else {"changed": changed})
     if invd is None:
-        message = {None: describe(invd, when), True: "the daemon has ended", False: "the daemon was not running"}[
+        message = {None: describe(invd, when), True: _("the daemon has ended"), False: _("the daemon was not running")}[
             changed
         ]
     else:
-        message = ("already " if changed is False else "") + describe(invd, when)
+        message = describe(invd, when)
+        if changed is False:
+            message = _("already {running}", running=message)
         if invd.stores and len(invd.stores) > 1:
-            message += f"\nstores: {named(invd.stores)}"
+            message += _("\nstores: {stores}", stores=named(invd.stores))
         if invd.metrics:
-            message += f"\nmetrics: {invd.metrics}/metrics"
+            message += _("\nmetrics: {metrics}/metrics", metrics=invd.metrics)
         elif invd.metrics_trouble:
-            message += f"\nmetrics: none, {invd.metrics_trouble}"
+            message += _("\nmetrics: none, {why}", why=invd.metrics_trouble)
     output(ctx).result(record, message=message, ident=str(invd.pid) if invd else None)
     if output(ctx).fmt != "table":
         return
     if invd is not None and invd.hint and not invd.stands_still:
-        output(ctx).talk([("hint:", "bold"), f" {invd.hint}"])
+        output(ctx).talk([(_("hint:"), "bold"), f" {invd.hint}"])
     if changed is None or invd is not None:
         for warning in oddities(home(ctx)):
-            output(ctx).talk([("warning:", "bold yellow"), f" {warning}"])
+            output(ctx).talk([(_("warning:"), "bold yellow"), f" {warning}"])

@@ -6,11 +6,12 @@ from typer import Context, Option
 
 from invctl.cli.checkup import OK, PROBLEM, WARNING, Finding, examine
 from invctl.cli.command import home
-from invctl.cli.words import counted, named
+from invctl.cli.words import named
 from invctl.console.command import output
 from invctl.console.options import typed
 from invctl.console.output import Column
 from invctl.console.style import Part
+from invctl.language import _, _n, english
 
 _STYLES = {OK: "green", WARNING: "bold yellow", PROBLEM: "bold red"}
 _COLUMNS = [Column(key) for key in ("check", "state", "what", "todo")]
@@ -37,7 +38,7 @@ def doctor(
     folder = home(ctx)
     findings = list(examine(folder))
     out = output(ctx)
-    records = [{key.key: getattr(finding, key.key) or None for key in _COLUMNS} for finding in findings]
+    records = [{key.key: english(getattr(finding, key.key)) or None for key in _COLUMNS} for finding in findings]
     if out.fmt == "table" and not out.quiet:
         out.result({}, message=_message(findings))
     else:
@@ -46,21 +47,28 @@ def doctor(
         from invctl.cli.bundle import pack  # noqa: PLC0415 - costs, and is rare
 
         path = pack(folder, bundle, records, home_typed=typed(ctx, "home"))
-        out.talk(f"packed in {path}: look into it before you send it")
+        out.talk(_("packed in {path}: look into it before you send it", path=path))
     problems = [finding for finding in findings if finding.state == PROBLEM]
     if problems:
         gravest = problems[0]
         checks = dict.fromkeys(finding.check for finding in problems)
         raise gravest.error(
-            f"{counted(len(problems), 'problem')}: {named([*checks])}", hint=gravest.todo, problems=[*checks]
+            _n(
+                "{n:,} problem: {names}",
+                "{n:,} problems: {names}",
+                len(problems),
+                names=named([_(check) for check in checks]),
+            ),
+            hint=gravest.todo,
+            problems=[*checks],
         )
 
 
 def _message(findings: list[Finding]) -> list[Part]:
-    width = max(len(finding.check) for finding in findings)
+    width = max(len(_(finding.check)) for finding in findings)
     told: list[Part] = []
     for finding in findings:
-        told += ["\n" if told else "", f"{finding.check:{width}}  ", (finding.state, _STYLES[finding.state])]
+        told += ["\n" if told else "", f"{_(finding.check):{width}}  ", (_(finding.state), _STYLES[finding.state])]
         told.append(f": {finding.what}")
         if finding.todo:
             told.append(f"\n{'':{width}}  {finding.todo}")

@@ -13,6 +13,7 @@ from invctl.cli.stock import as_record
 from invctl.console.options import shared, whole
 from invctl.console.output import Column, Format, Output, Record
 from invctl.errors import InvalidValueError
+from invctl.language import _
 from invctl.ledger import streams
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.reads import StockRow
@@ -53,7 +54,7 @@ def reservations(ctx: Context) -> None:
 
         invctl export reservations -o ndjson
     """
-    _export(ctx, RESERVATIONS, streams.reservations, lambda each, _: each.as_dict())
+    _export(ctx, RESERVATIONS, streams.reservations, lambda each, _currency: each.as_dict())
 
 
 def history(ctx: Context, after: After = 0) -> None:
@@ -66,7 +67,7 @@ def history(ctx: Context, after: After = 0) -> None:
         invctl export history -o ndjson
         invctl export history -o ndjson --after 1234
     """
-    _export(ctx, telling.COLUMNS, lambda ledger: streams.history(ledger, after), lambda row, _: row._asdict())
+    _export(ctx, telling.COLUMNS, lambda ledger: streams.history(ledger, after), lambda row, _currency: row._asdict())
 
 
 def _export(
@@ -77,7 +78,7 @@ def _export(
 ) -> None:
     fmt: Format = shared(ctx, "output") or "csv"
     if fmt not in ("csv", "ndjson"):
-        raise InvalidValueError(f"an export is not written as {fmt}", hint="as csv, or as ndjson")
+        raise InvalidValueError(_("an export is not written as {fmt}", fmt=fmt), hint=_("as csv, or as ndjson"))
     out = Output(fmt, quiet=bool(shared(ctx, "quiet")))
     with open_ledger(ctx) as ledger, closing(stream(ledger)) as found:
         currency = ledger.store.currency
@@ -86,7 +87,7 @@ def _export(
 
 
 def _product(found: tuple[StockRow, int], currency: str) -> Record:
-    row, _ = found
+    row = found[0]
     return {"sku": row.sku, "name": row.name, "price": row.price, "currency": currency}
 
 

@@ -8,9 +8,9 @@ from invctl.cli import telling
 from invctl.cli.command import meant, open_ledger
 from invctl.cli.holding import store_time
 from invctl.cli.parameters import AnySku
-from invctl.cli.words import counted
 from invctl.console.command import output
 from invctl.console.options import whole
+from invctl.language import _, _n
 from invctl.ledger import reads
 
 LIMIT = 50
@@ -37,8 +37,14 @@ def history(
         columns, records = telling.table(rows, when)
         if sku:
             columns = [column for column in columns if column.key != "sku"]
-        out.rows(columns, records, empty=f"nothing has happened to {sku} yet")
+        out.rows(columns, records, empty=_("nothing has happened to {sku} yet", sku=sku))
     else:
         out.rows(telling.COLUMNS, [row._asdict() for row in rows])
     if more:
-        out.talk(f"there is more before the {counted(len(rows), 'row')} shown: see --limit")
+        out.talk(
+            _n(
+                "there is more before the {n:,} row shown: see --limit",
+                "there is more before the {n:,} rows shown: see --limit",
+                len(rows),
+            )
+        )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from invctl.cli.times import StoreTime
-from invctl.cli.words import units
+from invctl.cli.words import called, units
 from invctl.clock import parse_time
+from invctl.language import _
 from invctl.model.events import RESERVATION_CREATED
 from invctl.model.reservation import after_event
 
@@ -40,13 +41,13 @@ def tell_asides(out: Output, ledger: Ledger, receipt: Receipt) -> None:
     if out.quiet or out.fmt != "table":
         return
     if receipt.replayed:
-        out.talk([("note:", "bold"), " this request was carried out before; nothing was done again"])
+        out.talk([(_("note:"), "bold"), _(" this request was carried out before; nothing was done again")])
     # Where it lacks what head office has, nothing was written, and that was said.
-    _, reason = ledger.link_state()
+    reason = ledger.link_state()[1]
     if reason == "other_ledger":
         store = ledger.store.store
-        told = f" head office holds another history of {store}: see `invctl status`"
-        out.talk([("warning:", "bold yellow"), told])
+        told = _(" head office holds another history of {store}: see `invctl status`", store=store)
+        out.talk([(_("warning:"), "bold yellow"), told])
 
 
 def store_time(ledger: Ledger) -> StoreTime:
@@ -57,13 +58,23 @@ def store_time(ledger: Ledger) -> StoreTime:
 def sentence(reservation: Reservation, when: StoreTime) -> list[Part]:
     """Return `R-7K4QMQ holds 2 MOUSE-001 until 10:42 (30 min) for order A-17`, or what became of it."""
     key = (reservation.reservation, "bold cyan")
-    order = f" for order {reservation.order}" if reservation.order else ""
+    order = _(" for order {order}", order=reservation.order) if reservation.order else ""
     if reservation.pending:
         until = f"{when.short(reservation.expires_at)} ({when.until(reservation.expires_at)})"
-        return [key, f" holds {units((entry.sku, entry.quantity) for entry in reservation.lines)} until {until}{order}"]
+        return [
+            key,
+            _(
+                " holds {items} until {until}{order}",
+                items=units((entry.sku, entry.quantity) for entry in reservation.lines),
+                until=until,
+                order=order,
+            ),
+        ]
     sold = units((entry.sku, entry.confirmed) for entry in reservation.lines)
     released = units((entry.sku, entry.released) for entry in reservation.lines)
-    outcome = "; ".join([f"sold {sold}"] * bool(sold) + [f"released {released}"] * bool(released))
+    outcome = "; ".join(
+        [_("sold {sold}", sold=sold)] * bool(sold) + [_("released {released}", released=released)] * bool(released)
+    )
     # When a clerk ended it, its story says; one that ended by itself did so when it was due.
-    at = f" at {when.exact(reservation.ended_at)}" if reservation.status == "expired" else ""
-    return [key, f" {reservation.status}{at}{order}: {outcome}"]
+    at = _(" at {time}", time=when.exact(reservation.ended_at)) if reservation.status == "expired" else ""
+    return [key, f" {called(reservation.status)}{at}{order}: {outcome}"]

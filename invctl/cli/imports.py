@@ -13,9 +13,10 @@ from invctl.cli.holding import tell_asides
 from invctl.cli.money import format_price, parse_price
 from invctl.cli.origin import origin
 from invctl.cli.parameters import Clerk, Note, RequestId, parse_whole
-from invctl.cli.words import counted
+from invctl.cli.words import called
 from invctl.console.command import output
 from invctl.errors import InvalidValueError, InventoryError, NotFoundError
+from invctl.language import _, _n, marked
 from invctl.ledger import bulk, products, reads
 from invctl.ledger.bulk import KEEP, Line, Product
 from invctl.model.identifiers import parse_sku
@@ -46,7 +47,7 @@ def product(ctx: Context, file: File, dry_run: DryRun = False, clerk: Clerk = No
         def parse(row: Row) -> Product:
             wanted = _product(row, currency, decimal_comma=sheet.decimal_comma)
             if before := lines.get(wanted.sku):
-                raise InvalidValueError(f"{wanted.sku} is in line {before} already")
+                raise InvalidValueError(_("{sku} is in line {before} already", sku=wanted.sku, before=before))
             lines[wanted.sku] = row.line
             return wanted
 
@@ -57,17 +58,29 @@ def product(ctx: Context, file: File, dry_run: DryRun = False, clerk: Clerk = No
     by_sku = {each.sku: each for each in wanted}
     changes = [
         {"line": lines[sku], "sku": sku, "change": how, "name": by_sku[sku].name, **_price(by_sku[sku])}
-        for how in ("added", "edited")
+        for how in (marked("added"), marked("edited"))
         for sku in did[how]
     ]
     record: dict[str, Any] = {**{how: len(skus) for how, skus in did.items()}, "dry_run": dry_run}
     record |= {"seq": None if dry_run else done.seq, "changes": changes if dry_run else None}
-    counts = f"{len(done.added)} added, {len(done.edited)} edited, {len(done.unchanged)} as they were"
+    counts = _(
+        "{added:,} added, {edited:,} edited, {unchanged:,} as they were",
+        added=len(done.added),
+        edited=len(done.edited),
+        unchanged=len(done.unchanged),
+    )
     if not dry_run:
-        output(ctx).result(record, message=f"{counted(len(wanted), 'product')}: {counts}")
+        products_ = _n("{n:,} product", "{n:,} products", len(wanted))
+        output(ctx).result(record, message=f"{products_}: {counts}")
         return
     shown = [
-        f"\n  line {each['line']}: {each['sku']} ({_described(by_sku[each['sku']], currency)}) {each['change']}"
+        _(
+            "\n  line {line}: {sku} ({product}) {change}",
+            line=each["line"],
+            sku=each["sku"],
+            product=_described(by_sku[each["sku"]], currency),
+            change=_(each["change"]),
+        )
         for each in changes[: csvfile.SHOWN_MAX]
     ]
     output(ctx).result(record, message=_would(counts, shown, len(changes)))
@@ -101,7 +114,9 @@ def stock(
             csvfile.refuse(sheet, [*sheet.faults, *_with_nearest(ledger, found)])
         csvfile.refuse(sheet, sheet.faults)
         if not lines:
-            raise InvalidValueError(f"{sheet.name} has no lines", hint="name a SKU and a quantity in each")
+            raise InvalidValueError(
+                _("{name} has no lines", name=sheet.name), hint=_("name a SKU and a quantity in each")
+            )
         receipt = bulk.adjust(ledger, lines, note=note or "", origin=asked, dry_run=dry_run)
         skus = len({line.sku for line in lines})
         record: dict[str, Any] = {"lines": len(lines), "skus": skus}
@@ -109,10 +124,22 @@ def stock(
         record["units_out"] = -sum(line.change for line in lines if line.change < 0)
         record |= {"dry_run": dry_run, "seq": None if dry_run and not receipt.replayed else receipt.seq}
         record["replayed"] = receipt.replayed
-        counts = f"{counted(len(lines), 'line')} for {counted(skus, 'item')}"
-        counts += f": {record['units_in']} units in, {record['units_out']} out"
+        counts = _(
+            "{lines} for {items}",
+            lines=_n("{n:,} line", "{n:,} lines", len(lines)),
+            items=_n("{n:,} item", "{n:,} items", skus),
+        )
+        counts += _(
+            ": {units_in:,} units in, {units_out:,} out", units_in=record["units_in"], units_out=record["units_out"]
+        )
         shown = [
-            f"\n  line {line.number}: {line.sku} {line.change:+d} {line.reason.replace('_', ' ')}"
+            _(
+                "\n  line {number}: {sku} {change:+,} {reason}",
+                number=line.number,
+                sku=line.sku,
+                change=line.change,
+                reason=called(line.reason),
+            )
             for line in lines[: csvfile.SHOWN_MAX]
         ]
         message = _would(counts, shown, len(lines)) if dry_run and not receipt.replayed else counts
@@ -168,5 +195,5 @@ def _described(wanted: Product, currency: str) -> str:
 
 
 def _would(counts: str, shown: list[str], total: int) -> str:
-    more = f"\n  and {total - len(shown)} more" if total > len(shown) else ""
-    return f"nothing was written; it would be {counts}{''.join(shown)}{more}"
+    more = _("\n  and {more:,} more", more=total - len(shown)) if total > len(shown) else ""
+    return _("nothing was written; it would be {counts}{shown}{more}", counts=counts, shown="".join(shown), more=more)

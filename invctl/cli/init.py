@@ -14,6 +14,7 @@ from invctl.cli.times import machine_zone
 from invctl.console.command import output
 from invctl.console.options import Parsed
 from invctl.errors import InvalidValueError, RefusedError
+from invctl.language import _, english
 from invctl.ledger import reads
 from invctl.ledger.checks import check_currency
 from invctl.ledger.ledger import Ledger
@@ -28,8 +29,8 @@ def parse_timezone(text: str) -> str:
         try:
             ZoneInfo(text)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            hint = "an IANA name, such as America/New_York; this machine may lack the time zones (tzdata)"
-            raise InvalidValueError(f"{text!r} is not a time zone", hint=hint) from None
+            hint = _("an IANA name, such as America/New_York; this machine may lack the time zones (tzdata)")
+            raise InvalidValueError(_("{text!r} is not a time zone", text=text), hint=hint) from None
     return text
 
 
@@ -78,22 +79,33 @@ def init(
             write_config(folder / settings.CONFIG_FILE, redis_url, namespace)
             record = {**ledger.store._asdict(), "home": str(folder), "seq": reads.head_seq(ledger)}
     except RefusedError as error:
-        if (redis_url or namespace) and error.message.startswith("there is a ledger here already"):
+        if (redis_url or namespace) and english(error.message).startswith("there is a ledger here already"):
             # Most likely it is the settings that are meant.
             raise RefusedError(
                 error.message,
-                hint=f"set redis_url and namespace in {folder / settings.CONFIG_FILE}; for another store, --home",
+                hint=_(
+                    "set redis_url and namespace in {file}; for another store, --home",
+                    file=folder / settings.CONFIG_FILE,
+                ),
                 **error.details,
             ) from error
         raise
     except OSError as error:
-        hint = "choose another --home, or look at its mode"
-        raise RefusedError(f"{folder} cannot be used: {error.strerror}", hint=hint) from error
+        hint = _("choose another --home, or look at its mode")
+        raise RefusedError(
+            _("{folder} cannot be used: {strerror}", folder=folder, strerror=error.strerror), hint=hint
+        ) from error
     named = f" ({name})" if name else ""
-    about = f"{named} is open in {folder}: prices in {currency}, times of {zone}"
+    about = _(
+        "{named} is open in {folder}: prices in {currency}, times of {zone}",
+        named=named,
+        folder=folder,
+        currency=currency,
+        zone=zone,
+    )
     output(ctx).result(record, message=[(store, "bold cyan"), about], ident=store)
     output(ctx).talk(
-        "next: `invctl product add`, `invctl receive`, and `invctl daemon start` for the way to head office"
+        _("next: `invctl product add`, `invctl receive`, and `invctl daemon start` for the way to head office")
     )
 
 

@@ -8,6 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from invctl.language import _
 from invctl.settings import LOCK_FILE, PID_FILE, RUN, STATUS_FILE
 
 if TYPE_CHECKING:
@@ -105,24 +106,29 @@ def _silent_s(path: Path) -> float | None:
 def describe(invd: Invd | None, when: StoreTime) -> str:
     """Return what there is to say of a daemon, or that there is none, in one line."""
     if invd is None:
-        return "not running: `invctl daemon start` starts it"
+        return _("not running: `invctl daemon start` starts it")
     if invd.silent_s is not None and invd.stands_still:
         since_us = when.now_us - round(invd.silent_s * 1_000_000)
-        return f"stands still since {when.exact(since_us)}, pid {invd.pid}: {how_to_end(invd)}"
-    since = f" since {when.exact(invd.since)}" if invd.since else ""
-    told = f"running{since}, pid {invd.pid}"
+        return _(
+            "stands still since {time}, pid {pid}: {todo}",
+            time=when.exact(since_us),
+            pid=invd.pid,
+            todo=how_to_end(invd),
+        )
+    since = _(" since {time}", time=when.exact(invd.since)) if invd.since else ""
+    told = _("running{since}, pid {pid}", since=since, pid=invd.pid)
     if invd.stores and len(invd.stores) > 1:
-        told += f", serves {len(invd.stores)} stores"
+        told += _(", serves {n:,} stores", n=len(invd.stores))
     if invd.connection == "lost":
-        return f"{told}; {invd.why} (see `invctl daemon logs`){_pause(invd, when)}"
-    reach = {"connecting": ", connecting to ", "connected": ", connected to "}.get(invd.connection or "", "")
-    chain = f", namespace {invd.namespace}" if invd.namespace else ""
+        return _("{told}; {why} (see `invctl daemon logs`){pause}", told=told, why=invd.why, pause=_pause(invd, when))
+    reach = {"connecting": _(", connecting to "), "connected": _(", connected to ")}.get(invd.connection or "", "")
+    chain = _(", namespace {namespace}", namespace=invd.namespace) if invd.namespace else ""
     return f"{told}{reach}{invd.broker}{chain}{_pause(invd, when)}" if reach else told
 
 
 def how_to_end(invd: Invd) -> str:
     """Say what to do about a daemon that stands still, and so does not heed what it is told."""
-    return f"`kill -9 {invd.pid}` ends it, and loses nothing; then `invctl daemon start`"
+    return _("`kill -9 {pid}` ends it, and loses nothing; then `invctl daemon start`", pid=invd.pid)
 
 
 def _pause(invd: Invd, when: StoreTime) -> str:
@@ -130,8 +136,16 @@ def _pause(invd: Invd, when: StoreTime) -> str:
     breaker = invd.breaker or {}
     if breaker.get("state") not in ("open", "half_open"):
         return ""
-    tries = f"; sends nothing since {when.exact(breaker['since'])} after {breaker['failures']} failures in a row"
-    return f"{tries}, tries again at {when.exact(breaker['next_attempt_at'])}" if breaker["next_attempt_at"] else tries
+    tries = _(
+        "; sends nothing since {time} after {failures:,} failures in a row",
+        time=when.exact(breaker["since"]),
+        failures=breaker["failures"],
+    )
+    return (
+        _("{tries}, tries again at {time}", tries=tries, time=when.exact(breaker["next_attempt_at"]))
+        if breaker["next_attempt_at"]
+        else tries
+    )
 
 
 def as_record(invd: Invd | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from invctl.console.options import whole
 from invctl.console.output import Column
 from invctl.console.style import Part
 from invctl.errors import NotFoundError
+from invctl.language import _
 from invctl.settings import LOG_FILE, RUN
 
 LINES = 50
@@ -49,8 +50,8 @@ def _tail(path: Path, lines: int, *, follow: bool) -> Iterator[str]:
     try:
         stream = path.open(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        hint = "`invctl daemon start` begins one; a daemon that runs in the foreground writes elsewhere"
-        raise NotFoundError(f"there is no log at {path}", hint=hint) from None
+        hint = _("`invctl daemon start` begins one; a daemon that runs in the foreground writes elsewhere")
+        raise NotFoundError(_("there is no log at {path}", path=path), hint=hint) from None
     with stream:
         yield from (line.rstrip("\n") for line in deque(stream, maxlen=lines))
         if not follow:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 from invctl.clock import parse_time
 from invctl.console.units import parse_duration
 from invctl.errors import InvalidValueError
+from invctl.language import _, marked
 
 if TYPE_CHECKING:
     from invctl.cli.times import StoreTime
 
-_HINT = "such as 'yesterday 18:00', '2026-11-24 18:00', 2026-11-24T18:00:00Z, or 2h for two hours ago"
-_DAYS = {"today": 0, "yesterday": 1}
-_SAID = re.compile(r"(today|yesterday|[0-9]{4}-[0-9]{2}-[0-9]{2})(?: ([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?)?")
+_HINT = marked("such as 'yesterday 18:00', '2026-11-24 18:00', 2026-11-24T18:00:00Z, or 2h for two hours ago")
+_DAYS = {"today": 0, "hoy": 0, "yesterday": 1, "ayer": 1}
+_SAID = re.compile(
+    r"(today|yesterday|hoy|ayer|[0-9]{4}-[0-9]{2}-[0-9]{2})(?: ([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?)?"
+)
 
 
 def parse_moment(text: str, when: StoreTime) -> int:
@@ -36,7 +39,7 @@ def parse_moment(text: str, when: StoreTime) -> int:
                 microsecond=0,
             )
         except ValueError:
-            raise InvalidValueError(f"{text!r} is not a time", hint=_HINT) from None
+            raise InvalidValueError(_("{text!r} is not a time", text=text), hint=_(_HINT)) from None
         return round(moment.timestamp() * 1_000_000)
     try:
         return when.now_us - parse_duration(said) * 1_000_000
@@ -45,4 +48,4 @@ def parse_moment(text: str, when: StoreTime) -> int:
     try:
         return parse_time(text.strip())
     except InvalidValueError:
-        raise InvalidValueError(f"{text!r} is not a time", hint=_HINT) from None
+        raise InvalidValueError(_("{text!r} is not a time", text=text), hint=_(_HINT)) from None

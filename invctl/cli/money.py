@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invctl.console.output import Column
 from invctl.console.units import format_money, parse_money
+from invctl.language import _
 
 # Currencies whose minor unit is not a hundredth (ISO 4217).
 _BY_DECIMALS = {
@@ -26,4 +27,4 @@ def format_price(price: int, currency: str) -> str:
 
 def price_column(currency: str) -> Column:
     """Return the column of prices in a table."""
-    return Column("price", f"Price {currency}", show=lambda price: format_price(price, currency))
+    return Column("price", _("Price {currency}", currency=currency), show=lambda price: format_price(price, currency))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from invctl.language import _
 from invctl.ledger import names
 
 if TYPE_CHECKING:
@@ -19,5 +20,5 @@ def with_nearest(error: NotFoundError, ledger: Ledger) -> NotFoundError:
     close = get_close_matches(error.details["sku"], names.skus(ledger), n=NEAREST_MAX)
     if not close:
         return error
-    hint = f"did you mean {' or '.join(close)}?" + (f" {error.hint}" if error.hint else "")
+    hint = _("did you mean {names}?", names=_(" or ").join(close)) + (f" {error.hint}" if error.hint else "")
     return type(error)(error.message, hint=hint, **{**error.details, "nearest": close})

@@ -13,6 +13,7 @@ from typer import Argument, Option
 from invctl.console.options import Parsed
 from invctl.console.units import parse_duration
 from invctl.errors import InvalidValueError
+from invctl.language import _
 from invctl.model.identifiers import check_request_id, parse_sku
 from invctl.model.stock import check_quantity
 
@@ -28,7 +29,9 @@ def parse_whole(text: str) -> int:
     """Read a whole number, with a sign or without. Raises InvalidValueError."""
     # int() takes more than a clerk means: "1_0", " 1 " and the digits of other scripts.
     if not re.fullmatch(r"[+-]?[0-9]{1,15}", text):
-        raise InvalidValueError(f"{text!r} is not a whole number", hint="write it in digits, such as 12")
+        raise InvalidValueError(
+            _("{text!r} is not a whole number", text=text), hint=_("write it in digits, such as 12")
+        )
     return int(text)
 
 
@@ -43,7 +46,7 @@ def parse_item(text: str) -> Item:
     try:
         return Item(parse_sku(sku), parse_quantity(quantity) if equals else 1)
     except InvalidValueError as error:
-        where = f" (in {text!r})" if equals else ""
+        where = _(" (in {text!r})", text=text) if equals else ""
         raise InvalidValueError(error.message + where, hint=error.hint) from None
 
 
@@ -51,8 +54,8 @@ def parse_sku_alone(text: str) -> str:
     """Read the SKU of a command that takes the number as a word of its own. Raises InvalidValueError."""
     sku, equals, number = text.partition("=")
     if equals:
-        hint = f"the number is a word of its own here: {sku or 'SKU'} {number or 'N'}"
-        raise InvalidValueError(f"{text!r} is not a SKU", hint=hint)
+        hint = _("the number is a word of its own here: {sku} {number}", sku=sku or "SKU", number=number or "N")
+        raise InvalidValueError(_("{text!r} is not a SKU", text=text), hint=hint)
     return parse_sku(text)
 
 
@@ -68,7 +71,8 @@ def parse_part(text: str) -> Item:
     """Read `MOUSE-001=2`: where part of a reservation is meant, how much has to be said. Raises InvalidValueError."""
     if "=" not in text:
         raise InvalidValueError(
-            f"{text!r} does not say how many", hint=f"write {text}=1; lines that are not named are released"
+            _("{text!r} does not say how many", text=text),
+            hint=_("write {text}=1; lines that are not named are released", text=text),
         )
     return parse_item(text)
 

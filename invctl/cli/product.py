@@ -13,6 +13,7 @@ from invctl.cli.stock import as_record
 from invctl.console.command import output
 from invctl.console.output import Column, Output
 from invctl.errors import InvalidValueError
+from invctl.language import _
 from invctl.ledger import products, reads
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.writing import Receipt
@@ -39,7 +40,7 @@ def add(
         minor = None if price is None else parse_price(price, currency)
         receipt = products.add(ledger, sku, name, minor, origin(clerk, request_id))
         data = {key: receipt.event.data[key] for key in ("sku", "name", "price")}
-        _tell(output(ctx), ledger, receipt, {**data, "currency": currency}, "added")
+        _tell(output(ctx), ledger, receipt, {**data, "currency": currency}, _("added"))
 
 
 def edit(
@@ -58,9 +59,9 @@ def edit(
         invctl product edit MOUSE-001 --price 75.50
     """
     if price is not None and no_price:
-        raise InvalidValueError("--price and --no-price contradict each other", hint="give one of them")
+        raise InvalidValueError(_("--price and --no-price contradict each other"), hint=_("give one of them"))
     if name is None and price is None and not no_price:
-        raise InvalidValueError("nothing to change", hint="give --name, --price or --no-price")
+        raise InvalidValueError(_("nothing to change"), hint=_("give --name, --price or --no-price"))
     with open_ledger(ctx) as ledger:
         currency = ledger.store.currency
         changes: dict[str, Any] = {} if name is None else {"name": name}
@@ -70,7 +71,9 @@ def edit(
         receipt = products.edit(ledger, sku, changes, origin(clerk, request_id))
         data = receipt.event.data if receipt.seq else reads.stock(ledger, sku)[0][0]._asdict()
         record = {**{key: data[key] for key in ("sku", "name", "price")}, "currency": currency}
-        _tell(output(ctx), ledger, receipt, record, "edited" if receipt.seq else "is so already; nothing was done")
+        _tell(
+            output(ctx), ledger, receipt, record, _("edited") if receipt.seq else _("is so already; nothing was done")
+        )
 
 
 def list_(ctx: Context) -> None:
@@ -81,7 +84,7 @@ def list_(ctx: Context) -> None:
         invctl product list -o csv
     """
     with open_ledger(ctx) as ledger:
-        rows, _ = reads.stock(ledger)
+        rows = reads.stock(ledger)[0]
         currency = ledger.store.currency
     columns = [
         Column("sku", "SKU", style="cyan"),
@@ -90,7 +93,7 @@ def list_(ctx: Context) -> None:
         Column("currency", in_table=False),
     ]
     records = [{"sku": row.sku, "name": row.name, "price": row.price, "currency": currency} for row in rows]
-    output(ctx).rows(columns, records, empty="no products yet: `invctl product add SKU --name NAME` adds one")
+    output(ctx).rows(columns, records, empty=_("no products yet: `invctl product add SKU --name NAME` adds one"))
 
 
 def show(ctx: Context, sku: Sku) -> None:
@@ -106,13 +109,18 @@ def show(ctx: Context, sku: Sku) -> None:
     row = rows[0]
     message = [
         *_named(row._asdict(), currency),
-        f"\n{row.on_hand} on hand, {row.reserved} reserved, {row.available} available",
+        _(
+            "\n{on_hand:,} on hand, {reserved:,} reserved, {available:,} available",
+            on_hand=row.on_hand,
+            reserved=row.reserved,
+            available=row.available,
+        ),
     ]
     output(ctx).result(as_record(row, currency, seq), message=message, ident=row.sku)
 
 
 def _tell(out: Output, ledger: Ledger, receipt: Receipt, record: dict[str, Any], did: str) -> None:
-    message = [*_named(record, record["currency"]), f" {did}"]
+    message = [*_named(record, record["currency"]), " ", did]
     record |= {"seq": receipt.seq or None, "replayed": receipt.replayed}
     out.result(record, message=message, ident=record["sku"])
     tell_asides(out, ledger, receipt)

@@ -10,6 +10,7 @@ from invctl.cli.origin import origin
 from invctl.cli.parameters import Clerk, RequestId, Sku
 from invctl.console.command import output
 from invctl.console.options import whole
+from invctl.language import _
 from invctl.ledger import thresholds
 from invctl.model.stock import QUANTITY_MAX
 
@@ -46,6 +47,10 @@ def reorder(
             "seq": receipt.seq or None,
             "replayed": receipt.replayed,
         }
-        told = f" is low at {data['reorder_point']}" if receipt.seq else " is so already; nothing was done"
+        told = (
+            _(" is low at {reorder_point:,}", reorder_point=data["reorder_point"])
+            if receipt.seq
+            else _(" is so already; nothing was done")
+        )
         output(ctx).result(record, message=[(sku, "bold cyan"), told], ident=sku)
         tell_asides(output(ctx), ledger, receipt)

@@ -8,11 +8,12 @@ from invctl.cli.command import meant, open_ledger
 from invctl.cli.holding import store_time
 from invctl.cli.parameters import SKU
 from invctl.cli.times import StoreTime
-from invctl.cli.words import units
+from invctl.cli.words import called, units
 from invctl.console.command import output
 from invctl.console.options import Parsed, whole
 from invctl.console.output import Column
 from invctl.errors import InvalidValueError
+from invctl.language import _, number
 from invctl.ledger import reads
 from invctl.model.reservation import Reservation
 
@@ -29,7 +30,9 @@ def parse_status(text: str) -> str:
     """Read a status; an open reservation is a pending one. Raises InvalidValueError."""
     status = text.strip().lower()
     if status not in (*STATUSES, "open"):
-        raise InvalidValueError(f"{text!r} is not a status", hint="one of " + ", ".join(STATUSES))
+        raise InvalidValueError(
+            _("{text!r} is not a status", text=text), hint=_("one of {names}", names=", ".join(STATUSES))
+        )
     return "pending" if status == "open" else status
 
 
@@ -54,7 +57,7 @@ def reservations(
         invctl reservations --sku MOUSE-001 --status confirmed
     """
     if status and every:
-        raise InvalidValueError("--status and --all contradict each other", hint="give one of them")
+        raise InvalidValueError(_("--status and --all contradict each other"), hint=_("give one of them"))
     wanted = None if every else status or "pending"
     with open_ledger(ctx) as ledger:
         found = reads.reservations(ledger, status=wanted, sku=sku and meant(ledger, sku), order=order, limit=limit + 1)
@@ -67,9 +70,9 @@ def reservations(
             columns = [column for column in columns if column.key != "status"]
     else:
         columns, records = COLUMNS, [entry.as_dict() for entry in found]
-    out.rows(columns, records, empty="no open reservations" if wanted == "pending" else "no such reservations")
+    out.rows(columns, records, empty=_("no open reservations") if wanted == "pending" else _("no such reservations"))
     if more:
-        out.talk(f"there are more than the {limit} shown: see --limit")
+        out.talk(_("there are more than the {limit:,} shown: see --limit", limit=limit))
 
 
 def _table(found: list[Reservation], when: StoreTime) -> tuple[list[Column], list[dict[str, Any]]]:
@@ -78,8 +81,8 @@ def _table(found: list[Reservation], when: StoreTime) -> tuple[list[Column], lis
     zone = when.shared_zone(ends)
     columns = [
         Column("reservation", style="bold cyan"),
-        Column("status"),
-        Column("until", f"Until {zone}".strip()),
+        Column("status", show=called),
+        Column("until", _("Until {zone}", zone=zone).strip()),
         Column("left", drop=2),
         Column("items", folds=True),
         Column("order", folds=True),
@@ -105,6 +108,8 @@ def items(reservation: Reservation) -> str:
     if reservation.status != "confirmed":
         return units((entry.sku, entry.quantity) for entry in reservation.lines)
     return ", ".join(
-        f"{entry.confirmed} {entry.sku}" if not entry.released else f"{entry.confirmed} of {entry.quantity} {entry.sku}"
+        f"{number(entry.confirmed)} {entry.sku}"
+        if not entry.released
+        else _("{confirmed:,} of {quantity:,} {sku}", confirmed=entry.confirmed, quantity=entry.quantity, sku=entry.sku)
         for entry in reservation.lines
     )

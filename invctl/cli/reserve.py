@@ -14,6 +14,7 @@ from invctl.cli.parameters import Clerk, Hold, Item, RequestId, parse_item
 from invctl.console.command import output
 from invctl.console.options import Parsed
 from invctl.errors import NotFoundError
+from invctl.language import _
 from invctl.ledger import reservations
 from invctl.model.stock import sum_lines
 
@@ -60,6 +61,6 @@ def _as_meant(error: NotFoundError, items: list[Item]) -> NotFoundError:
     sku = error.details["sku"]
     for before, item in pairwise(items):
         if item == (sku, 1) and sku.isdigit():
-            hint = f"for {sku} of {before.sku} write {before.sku}={sku}"
+            hint = _("for {sku} of {first} write {first}={sku}", sku=sku, first=before.sku)
             return NotFoundError(error.message, hint=hint, **error.details)
     return error

@@ -12,6 +12,7 @@ from invctl.cli.parameters import Clerk
 from invctl.cli.times import StoreTime
 from invctl.clock import SystemClock, format_time
 from invctl.console.command import output
+from invctl.language import _, marked
 from invctl.ledger.restore import restore as restoring
 
 
@@ -34,7 +35,7 @@ def restore(
         invctl restore /mnt/backups/downtown-20261124T093000Z.db
     """
     out, place = output(ctx), home(ctx)
-    with out.progress("replaying", total=1) as bar:
+    with out.progress(_("replaying"), total=1) as bar:
         done = restoring(
             settings.folder(file),
             place,
@@ -55,18 +56,22 @@ def restore(
         "trade": trade,
     }
     when = StoreTime(done.store.timezone, SystemClock().now_us()).exact(taken_at)
-    about = f" in {place} is restored, up to event {done.taken_seq} of {when}"
-    kept = f"; what was there is kept as {done.kept.name}" if done.kept else ""
+    about = _(
+        " in {place} is restored, up to event {taken_seq} of {when}", place=place, taken_seq=done.taken_seq, when=when
+    )
+    kept = _("; what was there is kept as {name}", name=done.kept.name) if done.kept else ""
     out.result(record, message=[(done.store.store, "bold cyan"), about, kept], ident=done.store.store)
-    out.talk([("it means:", "bold"), f" {_MEANS_TRADE if trade else _MEANS}"])
-    out.talk("next: `invctl daemon start`, then `invctl status`")
+    out.talk([(_("it means:"), "bold"), " ", _(_MEANS_TRADE if trade else _MEANS)])
+    out.talk(_("next: `invctl daemon start`, then `invctl status`"))
 
 
-_MEANS = (
-    "head office may hold later events than this ledger. This store refuses to reserve, confirm and all else that"
-    " writes, until its daemon has heard from head office; it then fetches what is missing by itself."
+_MEANS = marked(
+    "head office may hold later events than this ledger. This store refuses to reserve,"
+    " confirm and all else that writes, until its daemon has heard from head office; it then"
+    " fetches what is missing by itself."
 )
-_MEANS_TRADE = (
-    "head office may hold later events than this ledger: what was sold since may be sold again. That this store trades"
-    " all the same is recorded in its ledger. Count what you sell, and let the daemon reach head office soon."
+_MEANS_TRADE = marked(
+    "head office may hold later events than this ledger: what was sold since may be sold"
+    " again. That this store trades all the same is recorded in its ledger. Count what you"
+    " sell, and let the daemon reach head office soon."
 )

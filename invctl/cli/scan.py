@@ -17,9 +17,9 @@ from invctl.cli.parameters import Clerk  # noqa: TC001 - Typer reads it
 from invctl.cli.scanner import words
 from invctl.cli.undo import as_record
 from invctl.cli.undo import sentence as undone
-from invctl.cli.words import counted
 from invctl.console.command import output
 from invctl.errors import InvalidValueError, InventoryError, NotFoundError
+from invctl.language import _, _n, marked, number
 from invctl.ledger import barcodes, reads, reservations, undoing
 from invctl.model.identifiers import parse_sku
 from invctl.model.reservation import after_event
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from invctl.ledger.writing import Receipt
 
 COMMANDS = {
-    "SELL": "sell what is in the basket",
-    "RESERVE": "hold it for a customer",
-    "CANCEL": "empty the basket",
-    "UNDO": "take the last scan back; with an empty basket, the last action",
-    "BASKET": "show what is in it",
-    "HELP": "show this",
-    "QUIT": "go",
+    "SELL": marked("sell what is in the basket"),
+    "RESERVE": marked("hold it for a customer"),
+    "CANCEL": marked("empty the basket"),
+    "UNDO": marked("take the last scan back; with an empty basket, the last action"),
+    "BASKET": marked("show what is in it"),
+    "HELP": marked("show this"),
+    "QUIT": marked("go"),
 }
 MARK = "!"
 """Before a command on its barcode: no item's code begins so."""
@@ -67,8 +67,10 @@ def scan(
     """
     out = output(ctx)
     if sheet is not None:
-        written = sheets.write(sheet, {MARK + name: text for name, text in COMMANDS.items()})
-        out.result({"sheet": str(written)}, message=f"print {written}, and scan from it", ident=str(written))
+        written = sheets.write(sheet, {MARK + name: _(text) for name, text in COMMANDS.items()})
+        out.result(
+            {"sheet": str(written)}, message=_("print {written}, and scan from it", written=written), ident=str(written)
+        )
         return
     with open_ledger(ctx) as ledger:
         counter = Counter(ledger, out, order=order or "", clerk=clerk)
@@ -100,23 +102,31 @@ class Counter:
         try:
             return self._do(word)
         except InventoryError as error:
+            from invctl.cli.refusals import for_people  # noqa: PLC0415 - costs, and is rare
+
             self._times, self._unknown = 1, ""
-            self._complain(error)
+            self._complain(for_people(error, self._ledger))
             return True
 
     def leave(self) -> None:
         """Say what is left in the basket: nothing of it is held."""
         if self._basket:
-            self._out.talk(f"left {counted(self._basket.units, 'unit')} in the basket, neither sold nor held")
+            self._out.talk(
+                _n(
+                    "left {n:,} unit in the basket, neither sold nor held",
+                    "left {n:,} units in the basket, neither sold nor held",
+                    self._basket.units,
+                )
+            )
 
     def help(self, *, short: bool = False) -> None:
         """Say what can be said."""
         if short:
-            self._out.talk("scan items, then: " + ", ".join(name.lower() for name in COMMANDS))
+            self._out.talk(_("scan items, then: {names}", names=", ".join(name.lower() for name in COMMANDS)))
             return
         for name, text in COMMANDS.items():
-            self._out.talk(f"  {name.lower():9}{text}")
-        self._out.talk("  3*       before an item: three of it")
+            self._out.talk(f"  {name.lower():9}{_(text)}")
+        self._out.talk(f"  {'3*':9}" + _("before an item: three of it"))
 
     def _do(self, word: str) -> bool:
         unknown, self._unknown = self._unknown, ""
@@ -132,7 +142,7 @@ class Counter:
             self._times = found.quantity
             word = found.code
             if not word:
-                self._out.talk(f"{self._times} of the next item")
+                self._out.talk(_("{n:,} of the next item", n=self._times))
                 return True
         self._item(word)
         return True
@@ -147,10 +157,10 @@ class Counter:
         elif command == "UNDO":
             self._undo()
         elif not self._basket:
-            raise InvalidValueError("the basket is empty", hint="scan an item first")
+            raise InvalidValueError(_("the basket is empty"), hint=_("scan an item first"))
         elif command == "CANCEL":
             self._basket.clear()
-            self._out.talk("the basket is empty again")
+            self._out.talk(_("the basket is empty again"))
         else:
             self._close(command)
         return True
@@ -161,8 +171,8 @@ class Counter:
         except NotFoundError:
             self._unknown = code
             self._bell()
-            hint = f": {ASSIGN}SKU gives it to an item, such as {ASSIGN}MOUSE-001"
-            self._out.talk([(f"nobody knows {code}", "bold yellow"), hint])
+            hint = _(": {mark}SKU gives it to an item, such as {mark}MOUSE-001", mark=ASSIGN)
+            self._out.talk([(_("nobody knows {code}", code=code), "bold yellow"), hint])
             return
         self._put(row)
 
@@ -171,17 +181,21 @@ class Counter:
         total = self._basket.add(row, times)
         left = row.available - total
         price = "" if row.price is None else f"  {format_price(row.price * total, self._ledger.store.currency)}"
-        stock = (f"{left} left", "dim") if left >= 0 else (f"only {row.available} available", "bold red")
-        self._out.talk([f"{total} x ", (row.sku, "bold cyan"), f"  {row.name}{price}  ", stock])
+        stock = (
+            (_n("{n:,} left", "{n:,} left", left), "dim")
+            if left >= 0
+            else (_n("only {n:,} available", "only {n:,} available", row.available), "bold red")
+        )
+        self._out.talk([f"{number(total)} x ", (row.sku, "bold cyan"), f"  {row.name}{price}  ", stock])
         if left < 0:
             self._bell()
 
     def _assign(self, code: str, word: str) -> None:
         if not code:
-            raise InvalidValueError("there is no code to give to an item", hint="scan it first")
+            raise InvalidValueError(_("there is no code to give to an item"), hint=_("scan it first"))
         row = self._row(word)
         barcodes.assign(self._ledger, row.sku, code, origin(self._clerk, None))
-        self._out.talk([(code, "bold cyan"), f" stands for {row.sku} from now on"])
+        self._out.talk([(code, "bold cyan"), _(" stands for {sku} from now on", sku=row.sku)])
         self._put(row)
 
     def _close(self, command: str) -> None:
@@ -203,22 +217,21 @@ class Counter:
     def _undo(self) -> None:
         if taken := self._basket.take_back():
             sku, quantity = taken
-            self._out.talk(f"{quantity} {sku} taken out of the basket")
+            self._out.talk(_("{quantity:,} {sku} taken out of the basket", quantity=quantity, sku=sku))
             return
         done = undoing.undo(self._ledger, clerk=self._clerk, origin=origin(self._clerk, None))
         self._out.result(as_record(done), message=undone(done), ident=str(done.receipt.seq))
 
     def _show(self) -> None:
         for sku, quantity in self._basket.lines.items():
-            self._out.talk(f"  {quantity} x {sku}")
+            self._out.talk(f"  {number(quantity)} x {sku}")
         total = self._basket.total
         currency = self._ledger.store.currency
         comes_to = "" if total is None else f", {format_price(total, currency)} {currency}"
-        self._out.talk(f"{counted(self._basket.units, 'unit')} in the basket{comes_to}")
+        self._out.talk(_n("{n:,} unit in the basket", "{n:,} units in the basket", self._basket.units) + comes_to)
 
     def _row(self, code: str) -> StockRow:
-        rows, _ = reads.stock(self._ledger, barcodes.meant(self._ledger, _as_code(code)))
-        return rows[0]
+        return reads.stock(self._ledger, barcodes.meant(self._ledger, _as_code(code)))[0][0]
 
     def _is_item(self, word: str) -> bool:
         return bool(self._ledger.row("SELECT 1 FROM products WHERE sku = ?", (word,)))

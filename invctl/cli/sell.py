@@ -11,6 +11,7 @@ from invctl.cli.parameters import Clerk, Document, Item, RequestId
 from invctl.cli.reserve import ITEM, as_typed
 from invctl.cli.words import units
 from invctl.console.command import output
+from invctl.language import _
 from invctl.ledger import adjustments, reservations
 from invctl.model.stock import sum_lines
 
@@ -71,7 +72,13 @@ def return_(
             "seq": receipt.seq,
             "replayed": receipt.replayed,
         }
-        levels = "; ".join(f"{each.sku}: {each.level.on_hand} on hand" for each in entries)
+        levels = "; ".join(
+            _("{sku}: {on_hand:,} on hand", sku=each.sku, on_hand=each.level.on_hand) for each in entries
+        )
         returned = units((each.sku, each.on_hand_change) for each in entries)
-        output(ctx).result(record, message=f"returned {returned} ({levels})", ident=str(receipt.seq))
+        output(ctx).result(
+            record,
+            message=_("returned {returned} ({levels})", returned=returned, levels=levels),
+            ident=str(receipt.seq),
+        )
         tell_asides(output(ctx), ledger, receipt)

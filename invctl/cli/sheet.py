@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invctl.errors import InvalidValueError, NotFoundError
+from invctl.language import _, current
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PAGE = """<!doctype html>
-<html lang="en">
+<html lang="{language}">
 <meta charset="utf-8">
-<title>Command barcodes</title>
+<title>{title}</title>
 <style>
   body {{ font: 14px system-ui, sans-serif; margin: 15mm; }}
   ul {{ list-style: none; padding: 0; display: grid; grid-template-columns: 1fr 1fr; gap: 10mm; }}
@@ -22,7 +23,7 @@ _PAGE = """<!doctype html>
   b {{ display: block; font-size: 18px; margin-bottom: 2mm; }}
   svg {{ display: block; margin-top: 3mm; }}
 </style>
-<h1>At the counter</h1>
+<h1>{heading}</h1>
 <ul>
 {items}
 </ul>
@@ -39,17 +40,21 @@ def write(name: str, codes: Mapping[str, str]) -> Path:
         import barcode  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
         raise NotFoundError(
-            "the package python-barcode is not installed", hint="pip install 'invctl[labels]'"
+            _("the package python-barcode is not installed"), hint="pip install 'invctl[labels]'"
         ) from None
     items = "\n".join(
         f"<li><b>{escape(code.lstrip('!').lower())}</b>{escape(text)}{_drawn(barcode, code)}</li>"
         for code, text in codes.items()
     )
+    page = _PAGE.format(language=current(), title=_("Command barcodes"), heading=_("At the counter"), items=items)
     path = Path(name).expanduser().absolute()
     try:
-        path.write_text(_PAGE.format(items=items), encoding="utf-8")
+        path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise InvalidValueError(f"{path} cannot be written: {error.strerror}", hint="another file") from None
+        raise InvalidValueError(
+            _("{path} cannot be written: {why}", path=path, why=error.strerror),
+            hint=_("name another file, or make room"),
+        ) from None
     return path
 
 

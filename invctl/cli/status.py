@@ -9,11 +9,13 @@ from invctl.cli.holding import store_time
 from invctl.cli.invd import Invd, as_record, describe, running
 from invctl.cli.link import in_words, last_known
 from invctl.cli.times import StoreTime, spoken
-from invctl.cli.words import counted, named
+from invctl.cli.words import named
 from invctl.clock import format_time
 from invctl.console.command import output
 from invctl.console.style import Part
+from invctl.language import _, _n, retold
 from invctl.ledger import disk, reads
+from invctl.ledger.writing import FROZEN_BY
 from invctl.settings import MEGABYTE, oddities
 
 
@@ -34,7 +36,7 @@ def status(ctx: Context) -> None:
         free, reserve = disk.free_bytes(folder), ledger.reserve_bytes
     link = numbers.link
     # Without a daemon nobody knows how the link stands; what was last known would read as if it were so now.
-    nobody = "no daemon runs" if invd is None else "the daemon stands still" if invd.stands_still else None
+    nobody = _("no daemon runs") if invd is None else _("the daemon stands still") if invd.stands_still else None
     words = last_known(link, store.store, nobody) if nobody else in_words(link, store.store)
     record = {
         **store._asdict(),
@@ -64,49 +66,62 @@ def status(ctx: Context) -> None:
 
 def _message(record: dict[str, Any], words: str, invd: Invd | None, when: StoreTime) -> list[Part]:
     pending = record["pending_events"]
-    open_ = counted(record["open_reservations"], "open reservation")
-    acked = f"has acknowledged event {record['acked_seq']}" if record["acked_seq"] else "has acknowledged nothing"
+    open_ = _n("{n:,} open reservation", "{n:,} open reservations", record["open_reservations"])
+    acked = (
+        _("has acknowledged event {seq}", seq=record["acked_seq"])
+        if record["acked_seq"]
+        else _("has acknowledged nothing")
+    )
     if record["acked_at"]:
-        acked += f", answered at {when.exact(record['acked_at'])}"
+        acked += _(", answered at {time}", time=when.exact(record["acked_at"]))
     if pending:
-        acked += f"; {pending} pending, the oldest for {spoken(record['oldest_pending_age_s'])}"
+        age = spoken(record["oldest_pending_age_s"])
+        acked += _("; {pending:,} pending, the oldest for {time}", pending=pending, time=age)
     also = f" ({record['name']})" if record["name"] != record["store"] else ""
+    products = _n("{n:,} product", "{n:,} products", record["products"])
     told: list[Part] = [
         (record["store"], "bold cyan"),
-        f"{also} in {record['home']}",
-        f"\nledger    event {record['head_seq']}, {when.exact(record['last_event_at'])}",
-        f"\nstock     {counted(record['products'], 'product')}, {open_}",
-        f"\ncentral   {acked}",
-        "\nlink      ",
+        _("{also} in {home}", also=also, home=record["home"]),
+        _about(_("ledger"), _("event {seq}, {time}", seq=record["head_seq"], time=when.exact(record["last_event_at"]))),
+        _about(_("stock"), f"{products}, {open_}"),
+        _about(_("central"), acked),
+        _about(_("link"), ""),
         # What is wrong, and what to do about it, a line each.
-        (words.replace("; ", f"\n{'':10}"), "green" if record["link"] == "up" else "yellow"),
-        f"\ndaemon    {describe(invd, when)}",
+        (words.replace("; ", _BELOW), "green" if record["link"] == "up" else "yellow"),
+        _about(_("daemon"), describe(invd, when)),
     ]
     if why := record["damaged"]:
-        told.append((f"\nwrites    refused, as it is damaged: {why}\n{'':10}{disk.HINT}", "bold red"))
+        refused = _("refused, as it is damaged: {why}", why=why)
+        told.append((_about(_("writes"), refused, _(disk.HINT)), "bold red"))
     elif why := record["frozen"]:
-        told.append((f"\nwrites    refused: {why}", "bold red"))
+        told.append((_about(_("writes"), _("refused: {why}", why=retold(why, *FROZEN_BY))), "bold red"))
     if record["disk_low"]:
         free, reserve = (record[f"disk_{name}_bytes"] // MEGABYTE for name in ("free", "reserve"))
-        low = f"{free} MB free, {reserve} MB are kept for ending what is reserved"
-        told.append((f"\ndisk      {low}\n{'':10}nothing new is begun until there is room", "bold yellow"))
+        low = _("{free:,} MB free, {reserve:,} MB are kept for ending what is reserved", free=free, reserve=reserve)
+        told.append((_about(_("disk"), low, _("nothing new is begun until there is room")), "bold yellow"))
+    settles = _("`invctl adjust SKU CHANGE --reason cycle_count` settles it; CHANGE may be 0")
     if record["suspects"]:
-        doubted = "its level; count it" if record["suspects"] == 1 else "their levels; count them"
-        asked = [
-            f"\nsuspect   {counted(record['suspects'], 'item')}: head office doubts {doubted}",
-            f"`invcentral suspects list --store {record['store']}` there says which",
-            "`invctl adjust SKU CHANGE --reason cycle_count` settles it; CHANGE may be 0",
-        ]
-        told.append((f"\n{'':10}".join(asked), "yellow"))
+        doubted = _n(
+            "{n:,} item: head office doubts its level; count it",
+            "{n:,} items: head office doubts their levels; count them",
+            record["suspects"],
+        )
+        which = _("`invcentral suspects list --store {store}` there says which", store=record["store"])
+        told.append((_about(_("suspect"), doubted, which, settles), "yellow"))
     if uncounted := record["recounts"]:
-        asked = [
-            f"\ncount     {counted(len(uncounted), 'item')}: {named(uncounted)}",
-            "they were sold and received here while history was missing",
-            "`invctl adjust SKU CHANGE --reason cycle_count` settles it; CHANGE may be 0",
-        ]
-        told.append((f"\n{'':10}".join(asked), "yellow"))
-    told += [(f"\nsettings  {warning}", "yellow") for warning in record["warnings"]]
+        items = _n("{n:,} item: {names}", "{n:,} items: {names}", len(uncounted), names=named(uncounted))
+        missing = _("they were sold and received here while history was missing")
+        told.append((_about(_("count"), items, missing, settles), "yellow"))
+    told += [(_about(_("settings"), warning), "yellow") for warning in record["warnings"]]
     return told
+
+
+_BELOW = f"\n{'':10}"
+
+
+def _about(label: str, *lines: str) -> str:
+    """Return a label, and behind it what there is to say: a line each."""
+    return f"\n{label:10}{_BELOW.join(lines)}"
 
 
 def _time(instant_us: int) -> str | None:

@@ -10,6 +10,7 @@ from invctl.cli.parameters import AnySku
 from invctl.console.command import output
 from invctl.console.output import Column
 from invctl.errors import InvalidValueError
+from invctl.language import _
 from invctl.ledger import reads
 from invctl.ledger.reads import StockRow
 
@@ -36,7 +37,7 @@ def stock(
     """
     if low or at is not None:
         if low and (sku or at is not None):
-            raise InvalidValueError("--low is of all items, as they are now", hint="leave the other out")
+            raise InvalidValueError(_("--low is of all items, as they are now"), hint=_("leave the other out"))
         from invctl.cli.stock_lists import show_at, show_low  # noqa: PLC0415 - most look at what there is now
 
         if at is None:
@@ -58,7 +59,7 @@ def stock(
         Column("version", in_table=False),
         Column("as_of_seq", in_table=False),
     ]
-    empty = "no products yet: `invctl product add SKU --name NAME` adds one"
+    empty = _("no products yet: `invctl product add SKU --name NAME` adds one")
     output(ctx).rows(columns, [as_record(row, currency, seq) for row in rows], empty=empty)
 
 

@@ -10,6 +10,7 @@ from invctl.cli.moments import parse_moment
 from invctl.console.command import output
 from invctl.console.output import Column
 from invctl.errors import InvalidValueError
+from invctl.language import _
 from invctl.ledger import reads, thresholds
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def show_low(ctx: Context) -> None:
         Column("reorder_point", "Low at"),
         Column("safety_stock", drop=3),
     ]
-    output(ctx).rows(columns, [row._asdict() for row in rows], empty="nothing is low")
+    output(ctx).rows(columns, [row._asdict() for row in rows], empty=_("nothing is low"))
 
 
 def show_at(ctx: Context, sku: str | None, text: str) -> None:
@@ -38,7 +39,9 @@ def show_at(ctx: Context, sku: str | None, text: str) -> None:
         when = store_time(ledger)
         at_us = parse_moment(text, when)
         if at_us > ledger.now_us():
-            raise InvalidValueError(f"{text!r} is still to come", hint="`invctl stock` shows what there is now")
+            raise InvalidValueError(
+                _("{text!r} is still to come", text=text), hint=_("`invctl stock` shows what there is now")
+            )
         rows = reads.stock_at(ledger, at_us, sku and meant(ledger, sku))
     columns = [
         Column("sku", "SKU", style="cyan"),
@@ -49,5 +52,5 @@ def show_at(ctx: Context, sku: str | None, text: str) -> None:
         Column("version", in_table=False),
         Column("as_of_seq", "As of event", drop=2),
     ]
-    output(ctx).rows(columns, [row._asdict() for row in rows], empty="there were no products yet")
-    output(ctx).talk(f"as of {when.exact(at_us)}")
+    output(ctx).rows(columns, [row._asdict() for row in rows], empty=_("there were no products yet"))
+    output(ctx).talk(_("as of {time}", time=when.exact(at_us)))

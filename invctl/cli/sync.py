@@ -8,12 +8,12 @@ from typer import Context, Option
 from invctl.cli.command import open_ledger
 from invctl.cli.invd import Invd, how_to_end, running
 from invctl.cli.link import NOT_TAKEN, explain, in_words
-from invctl.cli.words import counted
 from invctl.clock import parse_time
 from invctl.console.command import output
 from invctl.console.options import DURATION
 from invctl.console.progress import Progress
 from invctl.errors import UnreachableError
+from invctl.language import _, _n
 from invctl.ledger import reads
 from invctl.ledger.ledger import Ledger
 from invctl.ledger.reads import LinkRow
@@ -53,7 +53,7 @@ def sync(
         link = reads.link(ledger)
         # What it acknowledged once it may have lost since: then it refuses the store.
         if wait and (link.acked_seq < head_seq or link.state in NOT_TAKEN):
-            with out.progress("to head office", total=max(head_seq - link.acked_seq, 1)) as bar:
+            with out.progress(_("to head office"), total=max(head_seq - link.acked_seq, 1)) as bar:
                 link = _wait(ledger, link.acked_seq, head_seq, begun_s + timeout_s, bar)
     acked_seq = link.acked_seq
     pending = max(head_seq - acked_seq, 0)
@@ -66,11 +66,19 @@ def sync(
         "waited_s": round(time.monotonic() - begun_s, 3),
     }
     if pending:
-        message = f"{counted(pending, 'event')} not acknowledged yet: `invctl sync --wait` waits"
+        message = _n(
+            "{n:,} event not acknowledged yet: `invctl sync --wait` waits",
+            "{n:,} events not acknowledged yet: `invctl sync --wait` waits",
+            pending,
+        )
     elif link.state in NOT_TAKEN:
-        message = f"head office had everything, up to event {head_seq}, but now the link is {in_words(link, store)}"
+        message = _(
+            "head office had everything, up to event {head_seq}, but now the link is {link}",
+            head_seq=head_seq,
+            link=in_words(link, store),
+        )
     else:
-        message = f"head office has everything, up to event {head_seq}"
+        message = _("head office has everything, up to event {head_seq}", head_seq=head_seq)
     out.result(record, message=message, ident=str(acked_seq))
 
 
@@ -91,21 +99,27 @@ def _wait(ledger: Ledger, acked_seq: int, head_seq: int, deadline_s: float, bar:
             return link
         lacks = max(head_seq - link.acked_seq, 0)
         pending = {"pending_events": lacks, "acked_seq": link.acked_seq, "head_seq": head_seq}
-        lacking = f"{counted(lacks, 'event')} not acknowledged" if lacks else "it may not have everything any more"
+        lacking = (
+            _n("{n:,} event not acknowledged", "{n:,} events not acknowledged", lacks)
+            if lacks
+            else _("it may not have everything any more")
+        )
         if look % LOOKS_A_DAEMON == 0:
             invd = running(ledger.home)
             if invd is None:
-                hint = "`invctl daemon start` starts it"
-                raise UnreachableError(f"no daemon runs, and {lacking}", hint=hint, **pending)
+                hint = _("`invctl daemon start` starts it")
+                raise UnreachableError(_("no daemon runs, and {lacking}", lacking=lacking), hint=hint, **pending)
             if invd.stands_still:
-                raise UnreachableError(f"the daemon stands still, and {lacking}", hint=how_to_end(invd), **pending)
+                raise UnreachableError(
+                    _("the daemon stands still, and {lacking}", lacking=lacking), hint=how_to_end(invd), **pending
+                )
         settled_s = REJOINED_S if link.state == "diverged" else SETTLED_S
         if link.state in NOT_TAKEN and now_s - moved_s >= settled_s and _is_of(link, invd):
             why, todo = explain(link, ledger.store.store)
             details = {**pending, "link": link.state, "reason": link.reason}
             raise UnreachableError(f"{lacking}: {why}", hint=todo, **details)
         if now_s >= deadline_s:
-            message = f"time ran out with {lacking}"
+            message = _("time ran out with {lacking}", lacking=lacking)
             raise UnreachableError(message, hint=_why_not(ledger, link), **pending)
         look += 1
         time.sleep(LOOK_EVERY_S)
@@ -115,8 +129,10 @@ def _why_not(ledger: Ledger, link: LinkRow) -> str:
     """Say what is known of why nothing comes: how the link is, if the daemon is there to know."""
     invd = running(ledger.home)
     if invd is not None and (invd.silent_s or 0.0) >= SILENT_S:
-        return f"the daemon has said nothing for {int(invd.silent_s or 0.0)} s: see `invctl daemon status`"
-    return f"the link is {in_words(link, ledger.store.store)}"
+        return _(
+            "the daemon has said nothing for {seconds} s: see `invctl daemon status`", seconds=int(invd.silent_s or 0.0)
+        )
+    return _("the link is {link}", link=in_words(link, ledger.store.store))
 
 
 def _is_of(link: LinkRow, invd: Invd | None) -> bool:

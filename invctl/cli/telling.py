@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from invctl.cli.words import called
 from invctl.console.output import Column
+from invctl.language import _, marked, number
 from invctl.ledger.reads import HistoryRow
 
 if TYPE_CHECKING:
@@ -15,20 +17,20 @@ if TYPE_CHECKING:
 
 COLUMNS = [Column(key) for key in HistoryRow._fields]
 _WORDS = {
-    "ledger.created": "opened",
-    "ledger.restored": "restored",
-    "ledger.checkpoint": "checkpoint",
-    "product.added": "product added",
-    "product.edited": "product edited",
-    "product.barcode_assigned": "barcode assigned",
-    "product.barcode_removed": "barcode removed",
-    "product.thresholds_set": "reorder point set",
-    "stock.low": "low",
-    "reservation.created": "reserved",
-    "reservation.extended": "extended",
-    "reservation.confirmed": "confirmed",
-    "reservation.cancelled": "cancelled",
-    "reservation.expired": "expired",
+    "ledger.created": marked("opened"),
+    "ledger.restored": marked("restored"),
+    "ledger.checkpoint": marked("checkpoint"),
+    "product.added": marked("product added"),
+    "product.edited": marked("product edited"),
+    "product.barcode_assigned": marked("barcode assigned"),
+    "product.barcode_removed": marked("barcode removed"),
+    "product.thresholds_set": marked("reorder point set"),
+    "stock.low": marked("low"),
+    "reservation.created": marked("reserved"),
+    "reservation.extended": marked("extended"),
+    "reservation.confirmed": marked("confirmed"),
+    "reservation.cancelled": marked("cancelled"),
+    "reservation.expired": marked("expired"),
 }
 
 
@@ -36,8 +38,8 @@ def table(rows: Sequence[HistoryRow], when: StoreTime) -> tuple[list[Column], li
     """Return the columns and the records of the table for people. The zone of the times stands above them."""
     zone = when.shared_zone(row.time for row in rows)
     columns = [
-        Column("seq", style="dim", drop=1),
-        Column("time", f"Time {zone}".strip()),
+        Column("seq", show=str, style="dim", drop=1),
+        Column("time", _("Time {zone}", zone=zone).strip()),
         Column("event"),
         Column("sku", "SKU", style="cyan"),
         Column("on_hand"),
@@ -50,10 +52,10 @@ def table(rows: Sequence[HistoryRow], when: StoreTime) -> tuple[list[Column], li
 def _for_people(row: HistoryRow, time: str) -> dict[str, Any]:
     """Return a row for the table: levels with their change, and what else there is to say in one column."""
     # Of a change of level the reason says more; which order it is for is said once, where it is reserved.
-    event = row.reason.replace("_", " ") if row.reason else _WORDS.get(row.event, row.event)
-    order = f"order {row.order}" if row.order and row.event == "reservation.created" else None
-    paper = row.document and f"document {row.document}"
-    about = [row.reservation, order, row.clerk and f"by {row.clerk}", paper, row.note]
+    event = called(row.reason) if row.reason else _(_WORDS.get(row.event, row.event))
+    order = _("order {order}", order=row.order) if row.order and row.event == "reservation.created" else None
+    paper = row.document and _("document {document}", document=row.document)
+    about = [row.reservation, order, row.clerk and _("by {clerk}", clerk=row.clerk), paper, row.note]
     return {
         "seq": row.seq,
         "time": time,
@@ -75,27 +77,37 @@ def steps(rows: Sequence[HistoryRow], when: StoreTime) -> list[str]:
 
 def expiry(reservation: Reservation, when: StoreTime) -> str:
     """Return the end of the story of one that has expired, where no event says so yet."""
-    released = ", ".join(f"{entry.released} {entry.sku} released" for entry in reservation.lines)
-    return f"{when.exact(reservation.expires_at)}  expired: {released}  (its event is to come)"
+    released = ", ".join(
+        _("{released:,} {sku} released", released=entry.released, sku=entry.sku) for entry in reservation.lines
+    )
+    return _(
+        "{time}  expired: {released}  (its event is to come)",
+        time=when.exact(reservation.expires_at),
+        released=released,
+    )
 
 
 def _step(lines: list[HistoryRow], when: StoreTime) -> str:
     row = lines[0]
     moved = ", ".join(_moved(line) for line in lines if line.sku)
-    by = f" by {row.clerk}" if row.clerk else ""
-    what = _WORDS.get(row.event, row.event)
-    return f"{when.exact(row.time)}  {what}{by}{': ' if moved else ''}{moved}  (event {row.seq})"
+    by = _(" by {clerk}", clerk=row.clerk) if row.clerk else ""
+    what = _(_WORDS.get(row.event, row.event))
+    event = _("(event {seq})", seq=row.seq)
+    return f"{when.exact(row.time)}  {what}{by}{': ' if moved else ''}{moved}  {event}"
 
 
 def _moved(row: HistoryRow) -> str:
     if row.reserved_change > 0:
-        return f"{row.reserved_change} {row.sku}"
+        return f"{number(row.reserved_change)} {row.sku}"
     sold, released = -row.on_hand_change, row.on_hand_change - row.reserved_change
-    parts = [f"{sold} {row.sku} sold" if sold else "", f"{released} {row.sku} released" if released else ""]
+    parts = [
+        _("{sold:,} {sku} sold", sold=sold, sku=row.sku) if sold else "",
+        _("{released:,} {sku} released", released=released, sku=row.sku) if released else "",
+    ]
     return ", ".join(part for part in parts if part)
 
 
 def _level(level: int | None, change: int) -> str | None:
     if level is None:
         return None
-    return f"{level} ({change:+d})" if change else str(level)
+    return f"{number(level)} ({number(change, '+,')})" if change else number(level)

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invctl.clock import parse_time
+from invctl.language import ENGLISH, SPANISH, _n, current
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCALTIME = Path("/etc/localtime")
+# Year first is read as it is meant in every English; Spanish writes the day first everywhere.
+_DAY = {ENGLISH: "%Y-%m-%d", SPANISH: "%d/%m/%Y"}
 _UNITS_S = ((86_400, "day"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -49,7 +52,7 @@ class StoreTime:
 
     def _written(self, instant: str | int, clock: str, *, named: bool) -> str:
         local = self.local(_microseconds(instant))
-        day = "" if local.date() == self._today else "%Y-%m-%d "
+        day = "" if local.date() == self._today else f"{_DAY[current()]} "
         return local.strftime(day + clock + (" %Z" if named else ""))
 
     def local(self, instant_us: int) -> datetime:
@@ -65,7 +68,7 @@ def spoken(seconds: int) -> str:
     for size, name in _UNITS_S:
         amount, seconds = divmod(seconds, size)
         if amount and len(parts) < 2:
-            parts.append(f"{amount} {name}{'s' if name == 'day' and amount > 1 else ''}")
+            parts.append(_n("{n:,} day", "{n:,} days", amount) if name == "day" else f"{amount} {name}")
     return " ".join(parts) or "0 s"
 
 

@@ -13,6 +13,7 @@ from invctl.cli.origin import origin
 from invctl.cli.parameters import Clerk  # noqa: TC001
 from invctl.cli.words import units
 from invctl.console.command import output
+from invctl.language import _
 from invctl.ledger import undoing
 
 if TYPE_CHECKING:
@@ -59,12 +60,21 @@ def sentence(done: Undone) -> str:
     """Return what was undone, for a person: `undid event 7, reserved: 2 MOUSE-001 released`."""
     lines = done.receipt.event.lines
     if barcode := done.event.data.get("barcode"):
-        return f"undid event {done.seq}: {barcode} stands for {done.event.data['sku']} no longer"
+        return _(
+            "undid event {seq}: {barcode} stands for {sku} no longer",
+            seq=done.seq,
+            barcode=barcode,
+            sku=done.event.data["sku"],
+        )
     if done.event.data.get("reservation") and not any(entry.on_hand_change for entry in lines):
-        what = f"{units((entry.sku, -entry.reserved_change) for entry in lines)} released"
+        what = _("{items} released", items=units((entry.sku, -entry.reserved_change) for entry in lines))
     else:
         moved = [(entry.sku, entry.on_hand_change) for entry in lines]
         back, out = [each for each in moved if each[1] > 0], [(sku, -change) for sku, change in moved if change < 0]
-        parts = [f"{units(back)} back in stock"] * bool(back) + [f"{units(out)} taken out again"] * bool(out)
+        parts = [_("{items} back in stock", items=units(back))] * bool(back) + [
+            _("{items} taken out again", items=units(out))
+        ] * bool(out)
         what = ", ".join(parts)
-    return f"undid event {done.seq} ({done.event.type.removeprefix('inventory.')}): {what}"
+    return _(
+        "undid event {seq} ({event}): {what}", seq=done.seq, event=done.event.type.removeprefix("inventory."), what=what
+    )

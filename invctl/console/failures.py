@@ -20,9 +20,11 @@ from typer._click.exceptions import BadParameter, NoArgsIsHelpError, NoSuchOptio
 
 from invctl.clock import SystemClock, format_time
 from invctl.console.exits import ExitCode, exit_code
+from invctl.console.helptext import did_you_mean
 from invctl.console.output import FORMATS, Format, json_line
 from invctl.console.style import Message, Part, paint, wants_colour
 from invctl.errors import InvalidValueError, InventoryError, RefusedError
+from invctl.language import _, marked, retold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,11 +57,11 @@ def describe(error: Exception, prog: str) -> Failure:
         # Typer's questions turn Ctrl-C into this, as well as "no" and an input that has ended.
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt
-        return Failure(ExitCode.USAGE, "usage", "A question was not answered with yes; nothing was done.")
+        return Failure(ExitCode.USAGE, "usage", _("A question was not answered with yes; nothing was done."))
     if isinstance(error, OSError) and error.filename is not None:
         # Of a file or folder it is the machine's own matter, and no traceback says more.
-        why = f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}"
-        return Failure(ExitCode.REFUSED, RefusedError.code, why, "look at its mode, its owner and its disk")
+        why = _("{path} cannot be used: {strerror}", path=os.fsdecode(error.filename), strerror=error.strerror)
+        return Failure(ExitCode.REFUSED, RefusedError.code, why, _("look at its mode, its owner and its disk"))
     message = "".join(traceback.format_exception_only(error)).strip()
     trace = "".join(traceback.format_exception(error))
     if os.environ.get("INVCTL_DEBUG"):
@@ -101,12 +103,12 @@ def wanted_format(argv: Sequence[str]) -> Format:
 
 
 def _as_text(failure: Failure) -> Message:
-    word = "unexpected" if failure.error == InventoryError.code else "error"
-    parts: list[Part] = [(f"{word}:", "bold red"), f" {failure.message}"]
+    word = _("unexpected:") if failure.error == InventoryError.code else _("error:")
+    parts: list[Part] = [(word, "bold red"), f" {failure.message}"]
     if failure.lead:
         parts.append(f"\n{failure.lead.rstrip()}")
     if failure.hint:
-        parts += ["\n", ("hint:", "bold"), f" {failure.hint}"]
+        parts += ["\n", (_("hint:"), "bold"), f" {failure.hint}"]
     return parts
 
 
@@ -114,15 +116,13 @@ def _describe_usage(error: UsageError) -> Failure:
     hint, usage = "", ""
     if error.ctx is not None:
         path = error.ctx.command_path
-        hint = f"see '{path} --help'"
-        usage = " ".join(["usage:", path, *error.ctx.command.collect_usage_pieces(error.ctx)])
-    message = error.format_message()
+        hint = _("see '{command} --help'", command=path)
+        usage = " ".join([_("usage:"), path, *error.ctx.command.collect_usage_pieces(error.ctx)])
+    message = _usage_message(error)
     if isinstance(error, NoArgsIsHelpError):
-        return Failure(ExitCode.USAGE, "usage", "A command is missing.", hint, page=_help_for_stderr(error))
-    if isinstance(error, NoSuchOption):
-        message = error.message
-        if error.possibilities:
-            message += f". Did you mean {' or '.join(sorted(error.possibilities))}?"
+        return Failure(ExitCode.USAGE, "usage", _("A command is missing."), hint, page=_help_for_stderr(error))
+    if isinstance(error, NoSuchOption) and error.possibilities:
+        message += did_you_mean(sorted(error.possibilities))
     if isinstance(error, BadParameter) and isinstance(error.__cause__, InvalidValueError):
         # The parameter is known; what its value should look like says more than the command's usage.
         return Failure(ExitCode.USAGE, "usage", message, error.__cause__.hint or hint)
@@ -145,5 +145,24 @@ def _keep(trace: str, prog: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{when} {' '.join(map(repr, sys.argv))}\nPython {sys.version}\n{trace}", encoding="utf-8")
     except OSError:
-        return "set INVCTL_DEBUG=1 to see the traceback"
-    return f"the traceback is in {path}; INVCTL_DEBUG=1 shows it here"
+        return _("set INVCTL_DEBUG=1 to see the traceback")
+    return _("the traceback is in {path}; INVCTL_DEBUG=1 shows it here", path=path)
+
+
+_OF_CLICK = (
+    marked("Missing argument {name}"),
+    marked("Missing option {name}"),
+    marked("Invalid value for {name}: {why}"),
+    marked("Got unexpected extra argument(s) ({name})"),
+    marked("Option {name} requires an argument."),
+    marked("Option {name} does not take a value."),
+    marked("No such option: {name}"),
+    marked("{value} is not one of {names}."),
+)
+"""What click says in English, of which it makes no secret and no catalogue."""
+
+
+def _usage_message(error: UsageError) -> str:
+    """Return what click found wrong, in the language spoken where it is one of its usual complaints."""
+    said = error.message if isinstance(error, NoSuchOption) else error.format_message()
+    return retold(said, *_OF_CLICK)

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 from typer.core import TyperArgument, TyperOption
 
 from invctl.console.style import paint
+from invctl.language import _, marked
 
 if TYPE_CHECKING:
     from typer._click import Command, Context
 
 Rows = Sequence[tuple[str, str]]
 
-SHARED_PANEL = "Shared options"
+SHARED_PANEL = marked("Shared options")
 """The heading of what is not one command's own; it comes last."""
+_ARGUMENTS, _OPTIONS = marked("Arguments"), marked("Options")
 
 _WIDTH_MAX = 100
 _LEFT_MAX = 34
@@ -32,18 +34,18 @@ def help_page(command: Command, ctx: Context, commands: Mapping[str, Rows]) -> s
     colour = bool(ctx.color)
     width = min(shutil.get_terminal_size().columns, _WIDTH_MAX)
     pieces = " ".join(command.collect_usage_pieces(ctx))
-    usage = paint([("Usage:", "bold"), f" {ctx.command_path} {pieces}"], colour=colour)
+    usage = paint([(_("Usage:"), "bold"), f" {ctx.command_path} {pieces}"], colour=colour)
     sections = {**commands, **_parameters(command, ctx)}
     # One left column for the whole page.
-    left = min(max((len(name) for rows in sections.values() for name, _ in rows), default=0), _LEFT_MAX)
+    left = min(max((len(name) for rows in sections.values() for name, _text in rows), default=0), _LEFT_MAX)
     blocks = [_prose(command.help or "", width), usage]
     for title, rows in sections.items():
-        lines = [paint([(f"{title}:", "bold")], colour=colour)]
+        lines = [paint([(f"{_(title)}:", "bold")], colour=colour)]
         for name, text in rows:
             lines += _row(name, text, left=left, width=width, colour=colour)
         blocks.append("\n".join(lines))
     if commands:
-        blocks.append(f"'{ctx.command_path} COMMAND --help' tells more about one of them.")
+        blocks.append(_("'{command} COMMAND --help' tells more about one of them.", command=ctx.command_path))
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -75,34 +77,44 @@ def _option(param: TyperOption, ctx: Context) -> str:
 def _about(param: TyperArgument | TyperOption) -> str:
     notes = []
     if param.envvar and param.show_envvar:
-        notes.append(f"env: {param.envvar}")
+        notes.append(_("env: {name}", name=param.envvar))
     if param.default not in (None, False) and param.show_default:
-        notes.append(f"default: {param.default}")
+        notes.append(_("default: {value}", value=param.default))
     if isinstance(param, TyperOption) and param.required:
-        notes.append("required")
-    return " ".join([*([param.help] if param.help else []), *([f"[{', '.join(notes)}]"] if notes else [])])
+        notes.append(_("required"))
+    return " ".join([*([_(param.help)] if param.help else []), *([f"[{', '.join(notes)}]"] if notes else [])])
 
 
 def _parameters(command: Command, ctx: Context) -> dict[str, Rows]:
-    sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], SHARED_PANEL: []}
+    sections: dict[str, list[tuple[str, str]]] = {_ARGUMENTS: [], _OPTIONS: [], SHARED_PANEL: []}
     help_option = command.get_help_option(ctx)
     for param in command.get_params(ctx):
         if isinstance(param, TyperArgument) and not param.hidden:
-            sections["Arguments"].append((_argument(param, in_usage=False), _about(param)))
+            sections[_ARGUMENTS].append((_argument(param, in_usage=False), _about(param)))
         elif isinstance(param, TyperOption) and not param.hidden:
-            panel = SHARED_PANEL if param is help_option else param.rich_help_panel or "Options"
+            panel = SHARED_PANEL if param is help_option else param.rich_help_panel or _OPTIONS
             sections.setdefault(panel, []).append((_option(param, ctx), _about(param)))
     shared = sections.pop(SHARED_PANEL)
     return {title: rows for title, rows in (sections | {SHARED_PANEL: shared}).items() if rows}
 
 
 def _prose(text: str, width: int) -> str:
-    # Typer's convention: a form feed ends what is for users.
-    paragraphs = cleandoc(text).partition("\f")[0].strip("\n").split("\n\n")
     return "\n\n".join(
-        paragraph if paragraph.startswith("    ") else textwrap.fill(" ".join(paragraph.split()), width)
-        for paragraph in paragraphs
+        paragraph if paragraph.startswith("    ") else textwrap.fill(_(paragraph), width)
+        for paragraph in paragraphs(text)
     )
+
+
+def paragraphs(text: str) -> list[str]:
+    """Split a help text into its paragraphs: prose in one line each, which is what is translated; examples as is."""
+    # Typer's convention: a form feed ends what is for users.
+    parts = cleandoc(text).partition("\f")[0].strip("\n").split("\n\n")
+    return [part if part.startswith("    ") else " ".join(part.split()) for part in parts]
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """Return how a complaint of an unknown name goes on."""
+    return _(". Did you mean {names}?", names=_(" or ").join(names))
 
 
 def _row(name: str, text: str, *, left: int, width: int, colour: bool) -> list[str]:

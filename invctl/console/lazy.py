@@ -17,10 +17,14 @@ from typer.core import TyperGroup, TyperOption
 from typer.main import get_command as build_command
 
 from invctl.console.command import Command, make_parser
-from invctl.console.helptext import SHARED_PANEL, Rows, help_page
+from invctl.console.helptext import SHARED_PANEL, Rows, did_you_mean, help_page
+from invctl.language import _, marked
 
 if TYPE_CHECKING:
     from typer._click.parser import _OptionParser
+
+
+COMMANDS_PANEL = marked("Commands")
 
 
 class Entry(NamedTuple):
@@ -31,7 +35,7 @@ class Entry(NamedTuple):
 
     target: str
     summary: str
-    panel: str = "Commands"
+    panel: str = COMMANDS_PANEL
     made_by: str = ""
 
 
@@ -40,7 +44,7 @@ class Family(NamedTuple):
 
     commands: Mapping[str, Entry]
     summary: str
-    panel: str = "Commands"
+    panel: str = COMMANDS_PANEL
 
 
 Table = Mapping[str, Entry | Family]
@@ -114,7 +118,7 @@ class LazyGroup(TyperGroup):
         """Lay out the help page, from the table alone."""
         panels: dict[str, list[tuple[str, str]]] = {}
         for name, entry in self._table.items():
-            panels.setdefault(entry.panel, []).append((name, entry.summary))
+            panels.setdefault(entry.panel, []).append((name, _(entry.summary)))
         commands: dict[str, Rows] = {**panels}
         return help_page(self, ctx, commands)
 
@@ -127,9 +131,9 @@ class LazyGroup(TyperGroup):
         return build_command(app)
 
     def _unknown(self, ctx: _click.Context, name: str) -> NoReturn:
-        message = f"No such command: {name}"
+        message = _("No such command: {name}", name=name)
         if close := get_close_matches(name, self._table):
-            message += f". Did you mean {' or '.join(close)}?"
+            message += did_you_mean(close)
         raise UsageError(message, ctx)
 
 
@@ -151,5 +155,5 @@ def _version_option(name: str, version: str) -> TyperOption:
 
 
 def _found(target: str) -> Any:
-    module, _, name = target.partition(":")
+    module, _colon, name = target.partition(":")
     return getattr(import_module(module), name)

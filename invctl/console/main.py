@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from invctl.console.exits import ExitCode, OutputError
+from invctl.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ def run(prog: str, build: Callable[[], Command], argv: Sequence[str] | None = No
         with contextlib.suppress(OSError):
             from invctl.console.failures import Failure, show, wanted_format  # noqa: PLC0415 - costs, and is rare
 
-            failure = Failure(code, "output_failed", f"cannot write the result: {error.strerror}")
+            failure = Failure(code, "output_failed", _("cannot write the result: {strerror}", strerror=error.strerror))
             show(failure, wanted_format(words), sys.stderr)
     finally:
         _discard_unwritten()
@@ -94,7 +95,7 @@ def _output_failed() -> bool:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, OSError):  # no stream, or one without a file descriptor
             poll.register(stream.fileno(), 0)
-    return any(events & select.POLLERR for _, events in poll.poll(0))
+    return any(events & select.POLLERR for _fd, events in poll.poll(0))
 
 
 def _discard_unwritten() -> None:

@@ -15,6 +15,7 @@ from invctl.console.helptext import SHARED_PANEL
 from invctl.console.output import FORMATS, Format
 from invctl.console.units import parse_duration, parse_whole
 from invctl.errors import InvalidValueError
+from invctl.language import _, marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,13 +55,15 @@ def _parse_format(text: str) -> Format:
     for name in FORMATS:
         if name == text:
             return name
-    raise InvalidValueError(f"{text!r} is not a format", hint=f"one of {', '.join(FORMATS)}")
+    raise InvalidValueError(
+        _("{text!r} is not a format", text=text), hint=_("one of {names}", names=", ".join(FORMATS))
+    )
 
 
 DURATION = Parsed("DURATION", parse_duration)
 """`30m`, `2h`, `90s`, `1d`; the command gets seconds."""
 _FORMAT = Parsed("FORMAT", _parse_format)
-BARE_ID = "Write the bare id alone."
+BARE_ID = marked("Write the bare id alone.")
 
 
 def whole(low: int, high: int, name: str = "") -> Parsed:

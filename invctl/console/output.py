@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
 from invctl.console.exits import OutputError
 from invctl.console.style import Message, paint, wants_colour
+from invctl.language import _
 
 if TYPE_CHECKING:
     from invctl.console.progress import Progress
@@ -42,7 +43,7 @@ class Column(NamedTuple):
     @property
     def heading(self) -> str:
         """What stands above the column in a table."""
-        return self.title or self.key.replace("_", " ").capitalize()
+        return _(self.title or self.key.replace("_", " ").capitalize())
 
 
 class Output:
@@ -140,12 +141,12 @@ class Output:
     def _line_writer(self, columns: Sequence[Column], ident: str | None) -> Callable[[Record, Message], str]:
         if self.quiet:
             key = ident or columns[0].key
-            return lambda record, _: str(record[key])
+            return lambda record, _message: str(record[key])
         if self.fmt == "table":
-            return lambda _, message: _painted(message, self._stdout)
+            return lambda _record, message: _painted(message, self._stdout)
         if self.fmt == "csv":
-            return lambda record, _: csv_line(record.get(column.key) for column in columns)
-        return lambda record, _: self._json(record)
+            return lambda record, _message: csv_line(record.get(column.key) for column in columns)
+        return lambda record, _message: self._json(record)
 
     def _json(self, value: object) -> str:
         return json_line(value, self._stdout)

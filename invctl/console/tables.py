@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from rich.cells import cell_len, chop_cells
 
 from invctl.console.style import paint, printable, wants_colour
+from invctl.language import _, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,10 +77,10 @@ def _layout(columns: Sequence[Column], cells: Mapping[str, Sequence[str]], width
         if room < 0:
             continue
         # Who lacks least gets all of it; what that leaves is the others', in equal shares.
-        lacking = sorted(range(len(columns)), key=lambda number: wanted[number] - widths[number])
-        for done, number in enumerate(lacking):
-            more = min(wanted[number] - widths[number], room // (len(columns) - done))
-            widths[number] += more
+        lacking = sorted(range(len(columns)), key=lambda place: wanted[place] - widths[place])
+        for done, place in enumerate(lacking):
+            more = min(wanted[place] - widths[place], room // (len(columns) - done))
+            widths[place] += more
             room -= more
         return _Layout(gap, widths)
     return None
@@ -110,10 +111,10 @@ def _lines(
     row: Sequence[Sequence[str]], layout: _Layout, right: Sequence[bool], styles: Sequence[str], *, colour: bool
 ) -> Iterator[str]:
     """Set one row's cells, each of one or more lines, side by side."""
-    for number in range(max(map(len, row))):
+    for place in range(max(map(len, row))):
         line, owed = "", 0
         for cell, width, is_right, style in zip(row, layout.widths, right, styles, strict=True):
-            text = cell[number] if number < len(cell) else ""
+            text = cell[place] if place < len(cell) else ""
             padding = width - cell_len(text)
             if text:
                 line += " " * (owed + padding * is_right) + paint([(text, style)] if style else text, colour=colour)
@@ -131,8 +132,8 @@ def _stacked(columns: Sequence[Column], cells: Mapping[str, Sequence[str]], widt
     for row in zip(*(cells[column.key] for column in columns), strict=True):
         lines += [""] if lines else []
         for column, cell in zip(columns, row, strict=True):
-            for number, text in enumerate(_folded(cell, room) if cell else []):
-                heading = "" if number else column.heading
+            for place, text in enumerate(_folded(cell, room) if cell else []):
+                heading = "" if place else column.heading
                 gap = " " * (label - cell_len(heading) + _GAP_TIGHT)
                 value = (text, column.style) if column.style else text
                 lines.append(paint([(heading, "bold"), gap, value], colour=colour))
@@ -183,7 +184,9 @@ def _shown(column: Column, value: object) -> str:
     if column.show is not None:
         return printable(column.show(value), one_line=True)
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     if isinstance(value, list | tuple):
         return printable(", ".join(str(item) for item in value), one_line=True)
+    if isinstance(value, int):
+        return number(value)
     return printable(str(value), one_line=True)

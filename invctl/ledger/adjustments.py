@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from invctl.errors import InvalidValueError
+from invctl.language import _, marked
 from invctl.ledger.checks import check_text
 from invctl.ledger.shortage import Shortage, not_enough
 from invctl.ledger.writing import NOBODY, Move, Origin, Receipt, Write
@@ -50,9 +51,9 @@ def adjust(
 
     """
     check_note(note)
-    check_text(document, "document's number", NOTE_CHARS_MAX)
+    check_text(document, marked("document's number"), NOTE_CHARS_MAX)
     if not changes:
-        raise InvalidValueError("nothing to adjust", hint="name a SKU, and how it changes")
+        raise InvalidValueError(_("nothing to adjust"), hint=_("name a SKU, and how it changes"))
     for sku, change in changes.items():
         check_change(sku, change, reason)
 
@@ -74,8 +75,10 @@ def moves_of(write: Write, changes: Mapping[str, int]) -> list[Move]:
         if level.available + change < 0:
             short.append(Shortage(sku, -change, level))
         if level.on_hand + change > LEVEL_MAX:
-            hint = f"{LEVEL_MAX} is the most"
-            raise InvalidValueError(f"{sku} would come to {level.on_hand + change}", hint=hint)
+            hint = _("{most:,} is the most", most=LEVEL_MAX)
+            raise InvalidValueError(
+                _("{sku} would come to {level:,}", sku=sku, level=level.on_hand + change), hint=hint
+            )
     if short:
         raise not_enough(write, short)
     return [Move(sku, change, 0, {}) for sku, change in changes.items()]
@@ -98,18 +101,23 @@ def append(write: Write, moves: list[Move], reason: str, note: str, origin: Orig
 
 def check_note(note: str) -> None:
     """Raise InvalidValueError where a note is too long, or not printable."""
-    check_text(note, "note", NOTE_CHARS_MAX)
+    check_text(note, marked("note"), NOTE_CHARS_MAX)
 
 
 def check_change(sku: str, change: int, reason: str) -> None:
     """Raise InvalidValueError where a level cannot change so for this reason."""
     if reason not in REASONS:
-        raise InvalidValueError(f"{reason!r} is not a reason", hint="one of " + ", ".join(REASONS))
+        raise InvalidValueError(
+            _("{reason!r} is not a reason", reason=reason), hint=_("one of {names}", names=", ".join(REASONS))
+        )
     # A count that finds what was expected is worth as much as any other.
     if (change == 0 and reason != "cycle_count") or abs(change) > QUANTITY_MAX:
-        hint = f"1 to {QUANTITY_MAX} units, up or down; 0 with cycle_count, where a count finds what is here"
-        raise InvalidValueError(f"{sku} cannot change by {change}", hint=hint)
+        hint = _(
+            "1 to {most:,} units, up or down; 0 with cycle_count, where a count finds what is here", most=QUANTITY_MAX
+        )
+        raise InvalidValueError(_("{sku} cannot change by {change}", sku=sku, change=change), hint=hint)
     if (reason in ONLY_UP and change < 0) or (reason in ONLY_DOWN and change > 0):
         raise InvalidValueError(
-            f"{reason!r} does not go with a change of {change:+d}", hint="turn the sign, or give the reason that fits"
+            _("{reason!r} does not go with a change of {change:+,}", reason=reason, change=change),
+            hint=_("turn the sign, or give the reason that fits"),
         )

@@ -18,6 +18,7 @@ import apsw
 
 from invctl.clock import format_time
 from invctl.errors import InvalidValueError, RefusedError
+from invctl.language import _, _n
 from invctl.ledger import disk
 from invctl.ledger.database import first
 from invctl.ledger.ledger import FILE, Ledger
@@ -91,9 +92,13 @@ def refuse_unsound(ledger: Ledger, *, progress: Callable[[int], None] | None = N
     """Replay a ledger. Raises DamagedError where it does not hold."""
     findings = verify(ledger, progress=progress).findings
     if findings:
-        more = f", and {len(findings) - 1} findings more" if len(findings) > 1 else ""
+        more = (
+            _n(", and {n:,} finding more", ", and {n:,} findings more", len(findings) - 1) if len(findings) > 1 else ""
+        )
         raise disk.DamagedError(
-            f"the ledger at {ledger.path} does not hold: {findings[0]}{more}", hint=disk.HINT, findings=findings
+            _("the ledger at {path} does not hold: {finding}{more}", path=ledger.path, finding=findings[0], more=more),
+            hint=_(disk.HINT),
+            findings=findings,
         )
 
 
@@ -145,15 +150,18 @@ def _check_place(ledger: Ledger, file: Path, *, force: bool) -> None:
         raise _unusable(file, error) from None
     own = {ledger.path.with_name(FILE + suffix) for suffix in ("", "-wal", "-shm")}
     if any(path.exists() and file.exists() and path.samefile(file) for path in own):
-        raise InvalidValueError(f"{file} is the ledger itself", hint="name another file for the copy")
+        raise InvalidValueError(_("{file} is the ledger itself", file=file), hint=_("name another file for the copy"))
     if not file.is_file() or file.is_symlink():
-        raise InvalidValueError(f"{file} is not a file", hint="name a file that is not there yet")
+        raise InvalidValueError(_("{file} is not a file", file=file), hint=_("name a file that is not there yet"))
     if not force:
         raise _is_there(file, there.st_size)
 
 
 def _is_there(file: Path, size_bytes: int) -> RefusedError:
-    return RefusedError(f"there is a file at {file} already, of {size_bytes} bytes", hint="--force replaces it")
+    return RefusedError(
+        _("there is a file at {file} already, of {size:,} bytes", file=file, size=size_bytes),
+        hint=_("--force replaces it"),
+    )
 
 
 def _copy(source: apsw.Connection, copy: Path, progress: Callable[[int, int], None]) -> None:
@@ -182,9 +190,9 @@ def _check(copy: Path, head: list[Any]) -> None:
     finally:
         connection.close()
     if said != ["ok"] or found != head:
-        why = said[0] if said != ["ok"] else f"it ends with event {found[0]}, not {head[0]}"
-        hint = "`invctl verify` tells whether the ledger holds; if it does, look at the disk that you copy to"
-        raise RefusedError(f"the copy does not hold, and was thrown away: {why}", hint=hint)
+        why = said[0] if said != ["ok"] else _("it ends with event {found}, not {seq}", found=found[0], seq=head[0])
+        hint = _("`invctl verify` tells whether the ledger holds; if it does, look at the disk that you copy to")
+        raise RefusedError(_("the copy does not hold, and was thrown away: {why}", why=why), hint=hint)
 
 
 @contextmanager
@@ -196,8 +204,12 @@ def _no_half_copy(file: Path) -> Iterator[None]:
         if getattr(error, "extendedresult", 0) in _READS:
             raise
         raise RefusedError(
-            f"the backup cannot be written to {file.parent}: {error}; no file was left there",
-            hint="make room there, or name another place; the ledger is as it was",
+            _(
+                "the backup cannot be written to {parent}: {error}; no file was left there",
+                parent=file.parent,
+                error=error,
+            ),
+            hint=_("make room there, or name another place; the ledger is as it was"),
         ) from error
     except FileExistsError:
         raise _is_there(file, file.stat().st_size) from None
@@ -207,8 +219,14 @@ def _no_half_copy(file: Path) -> Iterator[None]:
 
 def _unusable(place_: Path, error: OSError) -> RefusedError:
     room = error.errno in _NO_ROOM
-    hint = "make room there, or name another place" if room else "look at its mode and its disk, or name another place"
-    return RefusedError(f"{place_} cannot be used for a backup: {error.strerror}", hint=hint)
+    hint = (
+        _("make room there, or name another place")
+        if room
+        else _("look at its mode and its disk, or name another place")
+    )
+    return RefusedError(
+        _("{place} cannot be used for a backup: {strerror}", place=place_, strerror=error.strerror), hint=hint
+    )
 
 
 def sync(file: Path) -> None:

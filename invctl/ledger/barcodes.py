@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from invctl.errors import InvalidValueError, NotFoundError, WrongStateError
+from invctl.language import _
 from invctl.ledger.database import first
 from invctl.ledger.writing import NOBODY, Origin, Receipt, Write
 from invctl.model import events
@@ -27,10 +28,14 @@ def assign(ledger: Ledger, sku: str, barcode: str, origin: Origin = NOBODY) -> R
         if found and found[0] == sku:
             return Receipt(0, b"")
         if found:
-            hint = f"`invctl barcode remove {barcode}` first, if that is wrong"
-            raise WrongStateError(f"{barcode} stands for {found[0]}", hint=hint, sku=found[0])
+            hint = _("`invctl barcode remove {barcode}` first, if that is wrong", barcode=barcode)
+            raise WrongStateError(
+                _("{barcode} stands for {sku}", barcode=barcode, sku=found[0]), hint=hint, sku=found[0]
+            )
         if first(write.connection, "SELECT 1 FROM products WHERE sku = ?", (barcode,)):
-            raise WrongStateError(f"{barcode} is a SKU itself", hint="a SKU needs no barcode that is the same")
+            raise WrongStateError(
+                _("{barcode} is a SKU itself", barcode=barcode), hint=_("a SKU needs no barcode that is the same")
+            )
         write.connection.execute("INSERT INTO barcodes VALUES (?, ?)", (barcode, sku))
         return write.append(events.BARCODE_ASSIGNED, sku, _data(sku, barcode, origin), origin)
 
@@ -44,8 +49,8 @@ def remove(ledger: Ledger, barcode: str, origin: Origin = NOBODY) -> Receipt:
     def body(write: Write, origin: Origin) -> Receipt:
         found = first(write.connection, "SELECT sku FROM barcodes WHERE barcode = ?", (barcode,))
         if found is None:
-            hint = "`invctl barcode list` shows what there is"
-            raise NotFoundError(f"no barcode {barcode}", hint=hint, barcode=barcode)
+            hint = _("`invctl barcode list` shows what there is")
+            raise NotFoundError(_("no barcode {barcode}", barcode=barcode), hint=hint, barcode=barcode)
         write.connection.execute("DELETE FROM barcodes WHERE barcode = ?", (barcode,))
         return write.append(events.BARCODE_REMOVED, found[0], _data(found[0], barcode, origin), origin)
 

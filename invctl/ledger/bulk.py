@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.errors import InvalidValueError, InventoryError, NotEnoughStockError, NotFoundError
+from invctl.language import _
 from invctl.ledger import adjustments, products, reads
 from invctl.ledger.checks import check_origin
 from invctl.ledger.database import rows
@@ -89,12 +90,28 @@ def faults(ledger: Ledger, lines: Sequence[Line]) -> list[tuple[int, InventoryEr
         try:
             adjustments.check_change(sku, change, reason)
             if sku not in levels:
-                raise NotFoundError(f"no product {sku}", hint="`invctl product import` adds many", sku=sku)
+                raise NotFoundError(
+                    _("no product {sku}", sku=sku), hint=_("`invctl product import` adds many"), sku=sku
+                )
             on_hand, available = levels[sku]
             if available + change < 0:
-                raise NotEnoughStockError(f"not enough {sku}: {-change} wanted, {available} available")
+                raise NotEnoughStockError(
+                    _(
+                        "not enough {sku}: {wanted} wanted, {available:,} available",
+                        sku=sku,
+                        wanted=-change,
+                        available=available,
+                    )
+                )
             if on_hand + change > LEVEL_MAX:
-                raise InvalidValueError(f"{sku} would come to {on_hand + change}; {LEVEL_MAX} is the most")
+                raise InvalidValueError(
+                    _(
+                        "{sku} would come to {level:,}; {most:,} is the most",
+                        sku=sku,
+                        level=on_hand + change,
+                        most=LEVEL_MAX,
+                    )
+                )
         except InventoryError as error:
             found.append((number, error))
         else:
@@ -111,20 +128,20 @@ def adjust(
     tries all of it, and leaves everything as it is. Raises as `adjustments.adjust` does.
     """
     groups: dict[tuple[bool, str], dict[str, int]] = {}
-    for _, sku, change, reason in _what_comes_first(lines):
+    for _number, sku, change, reason in _what_comes_first(lines):
         # A count that finds what is here, and so 0, goes with what comes in.
         group = groups.setdefault((change < 0, reason), {})
         group[sku] = group.get(sku, 0) + change
-    for (_, reason), changes in groups.items():
+    for (_out, reason), changes in groups.items():
         for sku, change in changes.items():
             adjustments.check_change(sku, change, reason)
     adjustments.check_note(note)
     if not lines:
-        raise InvalidValueError("nothing to adjust", hint="name a SKU, and how it changes")
+        raise InvalidValueError(_("nothing to adjust"), hint=_("name a SKU, and how it changes"))
 
     def body(write: Write, origin: Origin) -> Receipt:
         receipts: list[Receipt] = []
-        for (_, reason), changes in groups.items():
+        for (_out, reason), changes in groups.items():
             for run in events.split_by_size(list(changes)):
                 # A request is one event's, by which a ledger that is rebuilt knows it again.
                 asked = origin._replace(request_id="", request_hash="") if receipts else origin

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from invctl.errors import InvalidValueError
+from invctl.language import _, marked
 from invctl.model.identifiers import check_request_id
 
 if TYPE_CHECKING:
@@ -24,39 +25,51 @@ _SPAN = re.compile(r"[0-9a-f]{16}")
 def check_text(text: str, what: str, chars_max: int) -> str:
     """Return free text as it is. Raises InvalidValueError where it is too long or not printable."""
     if len(text) > chars_max or not text.isprintable():
-        raise InvalidValueError(f"{text[:40]!r} is not a {what}", hint=f"at most {chars_max} printable characters")
+        raise InvalidValueError(
+            _("{text!r} is not a {what}", text=text[:40], what=_(what)),
+            hint=_("at most {chars_max} printable characters", chars_max=chars_max),
+        )
     return text
 
 
 def check_name(text: str, what: str, chars_max: int) -> str:
     """Return a name as it is. Raises InvalidValueError where it is blank, too long or not printable."""
     if not text.strip():
-        raise InvalidValueError(f"{text[:40]!r} is not a {what}", hint=f"1 to {chars_max} printable characters")
+        raise InvalidValueError(
+            _("{text!r} is not a {what}", text=text[:40], what=_(what)),
+            hint=_("1 to {chars_max} printable characters", chars_max=chars_max),
+        )
     return check_text(text, what, chars_max)
 
 
 def check_currency(text: str) -> str:
     """Return the code of a currency as it is, or raise InvalidValueError."""
     if not _CURRENCY.fullmatch(text):
-        raise InvalidValueError(f"{text!r} is not a currency", hint="three capital letters of ISO 4217, such as USD")
+        raise InvalidValueError(
+            _("{text!r} is not a currency", text=text), hint=_("three capital letters of ISO 4217, such as USD")
+        )
     return text
 
 
 def check_timezone(text: str) -> str:
     """Return the name of a time zone as it is, or raise InvalidValueError. Whether there is one is not known here."""
     if not _TIMEZONE.fullmatch(text):
-        raise InvalidValueError(f"{text!r} is not a time zone", hint="an IANA name, such as America/New_York")
+        raise InvalidValueError(
+            _("{text!r} is not a time zone", text=text), hint=_("an IANA name, such as America/New_York")
+        )
     return text
 
 
 def check_origin(origin: Origin) -> Origin:
     """Return an origin as it is. Raises InvalidValueError where a part that is given is not of its form."""
     if origin.clerk:
-        check_text(origin.clerk, "clerk's name", CLERK_CHARS_MAX)
+        check_text(origin.clerk, marked("clerk's name"), CLERK_CHARS_MAX)
     if origin.request_id:
         check_request_id(origin.request_id)
     if origin.trace and not _TRACE.fullmatch(origin.trace):
-        raise InvalidValueError(f"{origin.trace[:60]!r} is not a W3C traceparent", hint="leave it out")
+        raise InvalidValueError(
+            _("{trace!r} is not a W3C traceparent", trace=origin.trace[:60]), hint=_("leave it out")
+        )
     if origin.parent and not _SPAN.fullmatch(origin.parent):
-        raise InvalidValueError(f"{origin.parent[:40]!r} is not the id of a span", hint="leave it out")
+        raise InvalidValueError(_("{span!r} is not the id of a span", span=origin.parent[:40]), hint=_("leave it out"))
     return origin

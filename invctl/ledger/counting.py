@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from invctl.errors import WrongStateError
+from invctl.language import _, _n, marked
 from invctl.ledger import adjustments
 from invctl.ledger.checks import check_origin, check_text
 from invctl.ledger.database import first, rows
@@ -68,12 +69,13 @@ class Line(NamedTuple):
 
 def start(ledger: Ledger, *, note: str = "", origin: Origin = NOBODY) -> Count:
     """Begin a count. Raises WrongStateError where one is under way."""
-    check_text(note, "note", adjustments.NOTE_CHARS_MAX)
+    check_text(note, marked("note"), adjustments.NOTE_CHARS_MAX)
     check_origin(origin)
     with ledger.write() as write:
         if _under_way(write) is not None:
             raise WrongStateError(
-                "a count is under way", hint="`invctl count status` shows it; count finish or count cancel ends it"
+                _("a count is under way"),
+                hint=_("`invctl count status` shows it; count finish or count cancel ends it"),
             )
         count = Count(write.now_us, origin.clerk, note, _epoch(write.connection))
         write.connection.execute("INSERT INTO counting VALUES (1, ?, ?, ?, ?)", count)
@@ -146,12 +148,14 @@ def finish(ledger: Ledger, *, anyway: bool = False, origin: Origin = NOBODY) -> 
 
 def _refuse_stale(found: list[Line], *, anyway: bool) -> None:
     if not found:
-        raise WrongStateError("nothing was counted", hint="`invctl count line SKU N`, or count cancel")
+        raise WrongStateError(_("nothing was counted"), hint=_("`invctl count line SKU N`, or count cancel"))
     stale = [each for each in found if each.stale]
     if stale and (not anyway or any(each.stale == _OTHER_HISTORY for each in stale)):
-        named = ", ".join(f"{each.sku} ({each.stale})" for each in stale[:5])
-        hint = "count them again" + ("" if anyway else "; --anyway posts them as they are")
-        raise WrongStateError(f"{len(stale)} lines are stale: {named}", hint=hint)
+        named = ", ".join(f"{each.sku} ({_(each.stale)})" for each in stale[:5])
+        hint = _("count them again") + ("" if anyway else _("; --anyway posts them as they are"))
+        raise WrongStateError(
+            _n("{n:,} line is stale: {named}", "{n:,} lines are stale: {named}", len(stale), named=named), hint=hint
+        )
 
 
 def _post(write: Write, found: list[Line], note: str, origin: Origin) -> Receipt:
@@ -185,7 +189,7 @@ def cancel(ledger: Ledger) -> int:
     return int(dropped)
 
 
-_OTHER_HISTORY = "the ledger took another history since"
+_OTHER_HISTORY = marked("the ledger took another history since")
 
 
 def _lines(connection: apsw.Connection, count: Count, now_us: int) -> list[Line]:
@@ -205,7 +209,7 @@ def _line(row: tuple[object, ...], count: Count, epoch: int, now_us: int) -> Lin
     if count.epoch != epoch:
         stale = _OTHER_HISTORY
     elif now_us - at_us > STALE_S * 1_000_000:
-        stale = "counted more than a day ago"
+        stale = marked("counted more than a day ago")
     return Line(sku, name, counted, expected, on_hand, reserved, seq, at_us, clerk, stale)  # type: ignore[arg-type]
 
 
@@ -229,4 +233,4 @@ def _clear(write: Write) -> None:
 
 
 def _none() -> WrongStateError:
-    return WrongStateError("no count is under way", hint="`invctl count start` begins one")
+    return WrongStateError(_("no count is under way"), hint=_("`invctl count start` begins one"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from invctl.errors import BusyError, InvalidValueError, NotFoundError, RefusedError
+from invctl.language import _, marked
 from invctl.ledger import disk
 from invctl.model.events import MalformedEventError
 
@@ -22,23 +23,23 @@ _PIECE_BYTES = 65_536
 _BUSY_PAUSE_MAX_S = 0.025
 # Older ones may corrupt a WAL file that several processes write and checkpoint (the WAL-reset bug, fixed in 3.51.3).
 _SQLITE_LEAST = 3_051_003
-_LOOK_AT_MODES = "look at the modes of its file and folder"
+_LOOK_AT_MODES = marked("look at the modes of its file and folder")
 _SAID: dict[type[BaseException], tuple[str, str]] = {
     apsw.CantOpenError: (
-        "the ledger at {path} cannot be opened: {error}",
-        f"{_LOOK_AT_MODES}, and at how many files may be open (ulimit -n)",
+        marked("the ledger at {path} cannot be opened: {error}"),
+        marked("look at the modes of its file and folder, and at how many files may be open (ulimit -n)"),
     ),
-    apsw.FullError: ("the disk is full; nothing was written", "make room, then try again"),
-    apsw.SQLError: ("{path} is not a ledger: {error}", "use another --home"),
-    apsw.ReadOnlyError: ("the ledger at {path} cannot be written: {error}", _LOOK_AT_MODES),
+    apsw.FullError: (marked("the disk is full; nothing was written"), marked("make room, then try again")),
+    apsw.SQLError: (marked("{path} is not a ledger: {error}"), marked("use another --home")),
+    apsw.ReadOnlyError: (marked("the ledger at {path} cannot be written: {error}"), _LOOK_AT_MODES),
     # Every value is looked at before it is written, so the ledger was altered past its own operations.
     apsw.ConstraintError: (
-        "the ledger at {path} does not take the change: {error}",
-        "`invctl verify` says where it does not add up",
+        marked("the ledger at {path} does not take the change: {error}"),
+        marked("`invctl verify` says where it does not add up"),
     ),
     apsw.IOError: (
-        "the disk failed under the ledger: {error}",
-        "look at the disk; what was not confirmed was not written",
+        marked("the disk failed under the ledger: {error}"),
+        marked("look at the disk; what was not confirmed was not written"),
     ),
 }
 PUZZLING = (TypeError, ValueError, LookupError, AttributeError, AssertionError)
@@ -85,7 +86,8 @@ def connect(path: Path, *, create: bool = False, file: disk.FileId | None = None
         raise no_ledger(path)
     if apsw.SQLITE_VERSION_NUMBER < _SQLITE_LEAST:
         raise RefusedError(
-            f"SQLite {apsw.sqlite_lib_version()} may corrupt a shared WAL file", hint="install apsw 3.54 or newer"
+            _("SQLite {version} may corrupt a shared WAL file", version=apsw.sqlite_lib_version()),
+            hint=_("install apsw 3.54 or newer"),
         )
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     with translated(path, file):
@@ -102,7 +104,7 @@ def connect(path: Path, *, create: bool = False, file: disk.FileId | None = None
 
 def no_ledger(path: Path) -> NotFoundError:
     """Return the error that says how to begin."""
-    return NotFoundError(f"there is no ledger at {path}", hint="`invctl init STORE` opens one")
+    return NotFoundError(_("there is no ledger at {path}", path=path), hint=_("`invctl init STORE` opens one"))
 
 
 def rows(connection: apsw.Connection, sql: str, bindings: Iterable[Any] = ()) -> list[Any]:
@@ -146,8 +148,8 @@ def _write_over_what_failed(connection: apsw.Connection) -> None:
         connection.execute("COMMIT")
     except apsw.Error as error:
         raise UncertainError(
-            f"the disk failed under the ledger, and whether this is done is not known: {error}",
-            hint="look at the disk; `invctl history` tells later, and under the same --request-id it is done once",
+            _("the disk failed under the ledger, and whether this is done is not known: {error}", error=error),
+            hint=_("look at the disk; `invctl history` tells later, and under the same --request-id it is done once"),
         ) from error
 
 
@@ -171,9 +173,9 @@ def translated(path: Path, file: disk.FileId | None = None) -> Iterator[None]:
     try:
         yield
     except apsw.BusyError as error:
-        raise BusyError(f"the ledger is busy: {error}", hint="try again") from error
+        raise BusyError(_("the ledger is busy: {error}", error=error), hint=_("try again")) from error
     except UnicodeEncodeError:
-        raise InvalidValueError("the text is not Unicode", hint="check the terminal's encoding") from None
+        raise InvalidValueError(_("the text is not Unicode"), hint=_("check the terminal's encoding")) from None
     except (UnicodeDecodeError, OverflowError, MalformedEventError) as error:
         # So it looks from here. That nothing may be written for good is not said on the strength of that.
         raise disk.damaged(path, str(error)) from error
@@ -183,7 +185,7 @@ def translated(path: Path, file: disk.FileId | None = None) -> Iterator[None]:
         raise disk.damaged(path, str(error)) from error
     except _REFUSALS as error:
         said, hint = next(_SAID[kind] for kind in type(error).__mro__ if kind in _SAID)
-        raise RefusedError(said.format(path=path, error=error), hint=hint) from error
+        raise RefusedError(_(said, path=path, error=error), hint=_(hint)) from error
 
 
 def explain(path: Path, connection: apsw.Connection, file: disk.FileId | None, error: BaseException) -> None:
@@ -197,7 +199,7 @@ def explain(path: Path, connection: apsw.Connection, file: disk.FileId | None, e
         said = [text for (text,) in connection.execute("PRAGMA quick_check(1)")]
     if said == ["ok"]:
         return
-    why = said[0] if said else "it cannot be checked"
+    why = said[0] if said else _("it cannot be checked")
     if disk.file_at(path) == file:
         disk.note(path, why)
     raise disk.damaged(path, why) from error

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from invctl.clock import SystemClock, format_time
 from invctl.errors import RefusedError
+from invctl.language import _, english, marked
 from invctl.settings import DISK_RESERVE_MB, MEGABYTE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NOTE = "ledger.damaged"
-HINT = "`invctl restore FILE` puts a backup in its place, and keeps this one beside it"
+HINT = marked("`invctl restore FILE` puts a backup in its place, and keeps this one beside it")
 RESERVE_BYTES = DISK_RESERVE_MB * MEGABYTE
 
 
@@ -46,7 +47,7 @@ def file_at(path: Path) -> FileId | None:
 
 def damaged(path: Path, why: str) -> DamagedError:
     """Return the error that says so, and what to do."""
-    return DamagedError(f"the ledger at {path} is damaged: {why}", hint=HINT)
+    return DamagedError(_("the ledger at {path} is damaged: {why}", path=path, why=why), hint=_(HINT))
 
 
 def note(path: Path, why: str) -> None:
@@ -54,7 +55,7 @@ def note(path: Path, why: str) -> None:
 
     Where it cannot be written nothing is said: whoever comes next finds the same damage.
     """
-    line = f"{format_time(SystemClock().now_us())} {' '.join(why.split())}\n".encode(errors="replace")
+    line = f"{format_time(SystemClock().now_us())} {' '.join(english(why).split())}\n".encode(errors="replace")
     with suppress(OSError):
         fd = os.open(path.with_name(NOTE), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
@@ -72,15 +73,15 @@ def noted(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return f"{NOTE} cannot be read: {error.strerror}"
-    return text.partition(" ")[2].strip() or "noted without a reason"
+        return _("{file} cannot be read: {strerror}", file=NOTE, strerror=error.strerror)
+    return text.partition(" ")[2].strip() or _("noted without a reason")
 
 
 def refuse(path: Path) -> None:
     """Raise DamagedError where the ledger at `path` is noted as damaged."""
     # The folder's name as text: to make a Path of it costs more than to look.
     if os.access(f"{os.fspath(path.parent)}/{NOTE}", os.F_OK):
-        raise damaged(path, noted(path) or "noted without a reason")
+        raise damaged(path, noted(path) or _("noted without a reason"))
 
 
 def forget(path: Path) -> None:
@@ -126,9 +127,12 @@ def check_room(folder: Path, reserve_bytes: int) -> None:
     free = free_bytes(folder)
     if is_low(free, reserve_bytes):
         raise DiskLowError(
-            f"{(free or 0) // MEGABYTE} MB are free on the ledger's disk, and {reserve_bytes // MEGABYTE} MB are kept"
-            " for ending what is reserved",
-            hint="make room; confirm, cancel and extend go on meanwhile (disk_reserve_mb sets how much is kept)",
+            _(
+                "{free:,} MB are free on the ledger's disk, and {reserve:,} MB are kept for ending what is reserved",
+                free=(free or 0) // MEGABYTE,
+                reserve=reserve_bytes // MEGABYTE,
+            ),
+            hint=_("make room; confirm, cancel and extend go on meanwhile (disk_reserve_mb sets how much is kept)"),
             free_bytes=free,
             reserve_bytes=reserve_bytes,
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import SystemClock
 from invctl.errors import BusyError, NotEnoughStockError, NotFoundError, RefusedError, WrongStateError
+from invctl.language import _, marked
 from invctl.ledger import database, disk, migrations, requests
 from invctl.ledger.checks import check_currency, check_name, check_origin, check_timezone
 from invctl.ledger.database import BUSY_TIMEOUT_S, Patience, connect, no_ledger, translated
@@ -107,7 +108,7 @@ class Ledger:
         """
         home = Path(home)
         path = home / FILE
-        for _ in range(_OPENINGS):
+        for _attempt in range(_OPENINGS):
             file = disk.file_at(path)
             try:
                 connection, store = _opened(path, file)
@@ -146,14 +147,15 @@ class Ledger:
 
         """
         facts = Store(check_store(store), name or store, check_currency(currency), check_timezone(timezone), 1)
-        check_name(facts.name, "store's name", NAME_CHARS_MAX)
+        check_name(facts.name, marked("store's name"), NAME_CHARS_MAX)
         check_origin(origin)
         home = Path(home)
         try:
             home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RefusedError(
-                f"no folder can be made at {home}: {error.strerror}", hint="use another --home"
+                _("no folder can be made at {home}: {strerror}", home=home, strerror=error.strerror),
+                hint=_("use another --home"),
             ) from None
         connection = _laid_down(home)
         ledger = cls(home, connection, facts, clock or SystemClock(), chance or SystemBits(), QUEUE_TIMEOUT_S)
@@ -168,7 +170,10 @@ class Ledger:
         with self.write() as write:
             found = database.first(self.connection, "SELECT store FROM ledger")
             if found:
-                raise RefusedError(f"there is a ledger here already, of store {found[0]}", hint="use another --home")
+                raise RefusedError(
+                    _("there is a ledger here already, of store {store}", store=found[0]),
+                    hint=_("use another --home"),
+                )
             self.connection.execute("INSERT INTO ledger VALUES (1, ?, ?, ?, ?, ?)", self.store)
             write.append(events.LEDGER_CREATED, self.store.store, self.store._asdict(), origin)
             write.commit()
@@ -363,13 +368,13 @@ def _opened(path: Path, file: disk.FileId | None) -> tuple[apsw.Connection, Stor
 def _refuse_headless(connection: apsw.Connection, path: Path) -> None:
     """Raise DamagedError where a file says that it has not begun, and has tables: both are written at once."""
     if database.rows(connection, "SELECT 1 FROM sqlite_schema WHERE name = 'events'"):
-        why = "its header does not say what format it has"
+        why = _("its header does not say what format it has")
         disk.note(path, why)
         raise disk.damaged(path, why)
 
 
 def _replaced(path: Path) -> BusyError:
-    return BusyError(f"the ledger at {path} was replaced by another file just now", hint="try again")
+    return BusyError(_("the ledger at {path} was replaced by another file just now", path=path), hint=_("try again"))
 
 
 def _begun(connection: apsw.Connection, path: Path, file: disk.FileId | None) -> Store:

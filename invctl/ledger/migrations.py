@@ -13,6 +13,7 @@ from typing import Any
 import apsw
 
 from invctl.errors import RefusedError
+from invctl.language import _
 from invctl.ledger import disk
 
 _FIRST = """
@@ -212,11 +213,17 @@ def version_of(connection: apsw.Connection) -> int:
     """Return the number of the last step that a ledger has. Raises RefusedError where this program has fewer."""
     version = int(connection.pragma("user_version"))
     if not 0 <= version < _NO_FORMAT:
-        raise disk.damaged(Path(connection.filename), f"its header says that it has format {version}")
+        raise disk.damaged(
+            Path(connection.filename), _("its header says that it has format {version}", version=version)
+        )
     if version > NEWEST:
         raise RefusedError(
-            f"the ledger has format {version}, this program knows {NEWEST} at the most",
-            hint="a newer invctl has been at work here: install that version again",
+            _(
+                "the ledger has format {version}, this program knows {newest} at the most",
+                version=version,
+                newest=NEWEST,
+            ),
+            hint=_("a newer invctl has been at work here: install that version again"),
         )
     return version
 
@@ -225,7 +232,7 @@ def refuse_foreign(connection: apsw.Connection) -> None:
     """Raise RefusedError where the file holds another program's database."""
     (ours,) = connection.execute("SELECT max(name = 'ledger') FROM sqlite_schema").fetchall()[0]
     if ours == 0:
-        raise RefusedError("the file holds another database", hint="use another --home")
+        raise RefusedError(_("the file holds another database"), hint=_("use another --home"))
 
 
 def schema_differences(connection: apsw.Connection) -> list[str]:
@@ -234,7 +241,7 @@ def schema_differences(connection: apsw.Connection) -> list[str]:
         for step in STEPS:
             _run(fresh, step)
         odd = _schema(connection) ^ _schema(fresh)
-    return sorted({f"{type_} {name}" for type_, name, _, _ in odd})
+    return sorted({f"{type_} {name}" for type_, name, *_rest in odd})
 
 
 def _schema(connection: apsw.Connection) -> set[Any]:
@@ -245,5 +252,5 @@ def _schema(connection: apsw.Connection) -> set[Any]:
 
 def _run(connection: apsw.Connection, step: str) -> None:
     # apsw runs a string of statements only up to the first that returns a row: exhaust it.
-    for _ in connection.execute(step):
+    for _row in connection.execute(step):
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from invctl.errors import InvalidValueError, WrongStateError
+from invctl.language import _, marked
 from invctl.ledger.checks import check_name
 from invctl.ledger.database import first
 from invctl.ledger.writing import NOBODY, Origin, Receipt, Write
@@ -31,8 +32,8 @@ def add(ledger: Ledger, sku: str, name: str, price: int | None = None, origin: O
     def body(write: Write, origin: Origin) -> Receipt:
         found = first(write.connection, "SELECT name FROM products WHERE sku = ?", (sku,))
         if found:
-            hint = f"`invctl product edit {sku}` changes it, `invctl receive {sku} N` adds stock"
-            raise WrongStateError(f"{sku} is there already: {found[0]}", hint=hint, sku=sku)
+            hint = _("`invctl product edit {sku}` changes it, `invctl receive {sku} N` adds stock", sku=sku)
+            raise WrongStateError(_("{sku} is there already: {name}", sku=sku, name=found[0]), hint=hint, sku=sku)
         return insert(write, arguments, origin)
 
     return ledger.decide("product.add", arguments, origin, (), body, grows=True)
@@ -72,9 +73,11 @@ def update(write: Write, data: dict[str, Any], origin: Origin) -> Receipt:
 
 def check_product(name: str, price: int | None) -> None:
     """Raise InvalidValueError where a product cannot be called so, or cost that."""
-    check_name(name, "product's name", NAME_CHARS_MAX)
+    check_name(name, marked("product's name"), NAME_CHARS_MAX)
     if price is not None and not 0 <= price <= LEVEL_MAX:
-        raise InvalidValueError(f"{price} is not a price", hint="in whole minor units, not below zero")
+        raise InvalidValueError(
+            _("{price} is not a price", price=price), hint=_("in whole minor units, not below zero")
+        )
 
 
 def _with_clerk(data: dict[str, Any], origin: Origin) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import format_time
 from invctl.errors import NotFoundError
+from invctl.language import _
 from invctl.ledger.reservations import COLUMNS, Held, find
 from invctl.model import events
 from invctl.model.reservation import Reservation, ReservationLine
@@ -281,7 +282,7 @@ def _check_carried(ledger: Ledger, sku: str) -> None:
 
 
 def _not_carried(sku: str) -> NotFoundError:
-    return NotFoundError(f"no product {sku}", hint="`invctl product list` shows what there is", sku=sku)
+    return NotFoundError(_("no product {sku}", sku=sku), hint=_("`invctl product list` shows what there is"), sku=sku)
 
 
 def told(seq: int, event: events.Event, sku: str | None) -> Iterator[HistoryRow]:

@@ -17,6 +17,7 @@ from invctl.errors import (
     RequestReusedError,
     WrongStateError,
 )
+from invctl.language import _, english
 from invctl.ledger.database import first
 from invctl.ledger.writing import Receipt
 from invctl.model.events import STOCK_DISCREPANCY, canonical
@@ -53,8 +54,8 @@ def recall(write: Write, origin: Origin) -> Receipt | None:
     known, seq, refusal = row
     if known != origin.request_hash:
         raise RequestReusedError(
-            f"request id {origin.request_id} was already used for another request",
-            hint="use a new id for each request, and the same one only to repeat it",
+            _("request id {request_id} was already used for another request", request_id=origin.request_id),
+            hint=_("use a new id for each request, and the same one only to repeat it"),
             request_id=origin.request_id,
         )
     if refusal is not None:
@@ -64,9 +65,14 @@ def recall(write: Write, origin: Origin) -> Receipt | None:
     receipt = Receipt(seq, body, replayed=True)
     if b"discrepancy" in body and (event := receipt.event).type == STOCK_DISCREPANCY:
         raise WrongStateError(
-            f"this request was carried out, and no longer fitted when this ledger rejoined head office:"
-            f" {event.data.get('why')}",
-            hint=f"event {seq} says what became of it: count what it touched, and ask anew under another request id",
+            _(
+                "this request was carried out, and no longer fitted when this ledger rejoined head office: {why}",
+                why=event.data.get("why"),
+            ),
+            hint=_(
+                "event {seq} says what became of it: count what it touched, and ask anew under another request id",
+                seq=seq,
+            ),
             request_id=origin.request_id,
             seq=seq,
             replayed=True,
@@ -83,7 +89,12 @@ def remember(write: Write, origin: Origin, seq: int) -> None:
 def remember_refusal(write: Write, origin: Origin, refusal: InventoryError) -> None:
     """Keep a refusal."""
     if origin.request_id:
-        said = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint, "details": refusal.details}
+        said = {
+            "code": refusal.code,
+            "message": english(refusal.message),
+            "hint": english(refusal.hint),
+            "details": refusal.details,
+        }
         _keep(write, origin, None, json.dumps(said))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import format_time
 from invctl.errors import InvalidValueError, NotFoundError, RefusedError, WrongStateError
+from invctl.language import _, _n, marked
 from invctl.ledger.adjustments import NOTE_CHARS_MAX
 from invctl.ledger.checks import check_text
 from invctl.ledger.database import first, rows
@@ -122,7 +123,9 @@ def confirm(
 
     """
     if quantities is not None and not any(quantities.values()):
-        raise InvalidValueError("nothing to confirm", hint=f"`invctl cancel {reservation}` releases it")
+        raise InvalidValueError(
+            _("nothing to confirm"), hint=_("`invctl cancel {reservation}` releases it", reservation=reservation)
+        )
     return _end(ledger, events.RESERVATION_CONFIRMED, reservation, quantities, origin)
 
 
@@ -192,24 +195,35 @@ def find(connection: apsw.Connection, text: str, now_us: int) -> Held:
     if len(found) == 1:
         return Held(*found[0])
     if found:
-        several = ", ".join(row[0] for row in found[:3]) + (" and more" if len(found) > 3 else "")
-        raise InvalidValueError(f"{wanted} is the beginning of {several}", hint="type one character more")
+        several = ", ".join(row[0] for row in found[:3]) + (_(" and more") if len(found) > 3 else "")
+        raise InvalidValueError(
+            _("{wanted} is the beginning of {several}", wanted=wanted, several=several),
+            hint=_("type one character more"),
+        )
     if len(body) > RESERVATION_RANDOM_CHARS and not is_whole_reservation_body(body):
-        hint = "its check character does not fit: a character was mistyped"
+        hint = _("its check character does not fit: a character was mistyped")
     else:
-        hint = "`invctl reservations` lists the open ones; one that has ended is found by its whole id"
-    raise NotFoundError(f"no reservation {wanted}", hint=hint, reservation=wanted)
+        hint = _("`invctl reservations` lists the open ones; one that has ended is found by its whole id")
+    raise NotFoundError(_("no reservation {wanted}", wanted=wanted), hint=hint, reservation=wanted)
 
 
 def _checked(lines: Mapping[str, int], order: str) -> dict[str, int]:
     """Return the lines of a new reservation by SKU, as the tables keep them, where an event can carry them."""
-    check_text(order, "order reference", NOTE_CHARS_MAX)
+    check_text(order, marked("order reference"), NOTE_CHARS_MAX)
     if not lines:
-        raise InvalidValueError("nothing to reserve", hint="name a SKU, or SKU=QUANTITY")
+        raise InvalidValueError(_("nothing to reserve"), hint=_("name a SKU, or SKU=QUANTITY"))
     checked = {sku: check_quantity(quantity) for sku, quantity in sorted(lines.items())}
     # An end must fit, too: it states more of each line than the beginning.
     if (size := events.size_bound(list(checked))) > events.EVENT_BYTES_MAX:
-        raise RefusedError(f"{len(checked)} lines may take {size} bytes as an event", hint="split the basket")
+        raise RefusedError(
+            _n(
+                "{n:,} line may take {size:,} bytes as an event",
+                "{n:,} lines may take {size:,} bytes as an event",
+                len(checked),
+                size=size,
+            ),
+            hint=_("split the basket"),
+        )
     return checked
 
 
@@ -246,7 +260,7 @@ def _draw(write: Write) -> str:
         reservation = new_reservation_id(write.chance, random_chars=5 + attempt // 2)
         if not write.connection.execute("SELECT 1 FROM reservations WHERE reservation = ?", (reservation,)).fetchone():
             return reservation
-    raise RefusedError("no free reservation id was found", hint="the source of chance repeats itself")
+    raise RefusedError(_("no free reservation id was found"), hint=_("the source of chance repeats itself"))
 
 
 def _end(ledger: Ledger, type_: str, reservation: str, quantities: Mapping[str, int] | None, origin: Origin) -> Receipt:
@@ -273,8 +287,8 @@ def _pending(write: Write, text: str) -> Held:
     if held.status == "expired":
         # It ended when it was due, whenever that was written down.
         raise WrongStateError(
-            f"{held.reservation} expired at {format_time(held.expires_us)[:19]}Z",
-            hint="reserve again",
+            _("{reservation} expired at {time}Z", reservation=held.reservation, time=format_time(held.expires_us)[:19]),
+            hint=_("reserve again"),
             reservation=held.reservation,
             status="expired",
             ended_at=format_time(held.expires_us),
@@ -282,8 +296,13 @@ def _pending(write: Write, text: str) -> Held:
     if held.status != "pending":
         assert held.ended_us is not None
         raise WrongStateError(
-            f"{held.reservation} was already {held.status}, at {format_time(held.ended_us)[:19]}Z",
-            hint=f"`invctl show {held.reservation}` tells its story",
+            _(
+                "{reservation} was already {status}, at {time}Z",
+                reservation=held.reservation,
+                status=_(held.status),
+                time=format_time(held.ended_us)[:19],
+            ),
+            hint=_("`invctl show {reservation}` tells its story", reservation=held.reservation),
             reservation=held.reservation,
             status=held.status,
             ended_at=format_time(held.ended_us),
@@ -295,6 +314,7 @@ def check_hold(hold_s: int, said: str = "") -> int:
     """Return a number of seconds to hold stock for. Raises InvalidValueError; `said` is how it was put."""
     if not 1 <= hold_s <= HOLD_S_MAX:
         raise InvalidValueError(
-            f"{said or f'{hold_s} s'} is not a time to hold stock", hint=f"1 second to {HOLD_S_MAX // 86400} days"
+            _("{time} is not a time to hold stock", time=said or f"{hold_s} s"),
+            hint=_("1 second to {days} days", days=HOLD_S_MAX // 86_400),
         )
     return hold_s

@@ -16,13 +16,14 @@ import apsw
 
 from invctl.clock import SystemClock, format_time
 from invctl.errors import BusyError, NotFoundError, RefusedError
+from invctl.language import _, english
 from invctl.ledger import disk
 from invctl.ledger.backup import making, refuse_unsound, single_file, sync
 from invctl.ledger.checks import check_origin
 from invctl.ledger.ledger import FILE, QUEUE_TIMEOUT_S, WRITERS, Ledger
 from invctl.ledger.swap import Whose, swap, whose_of
 from invctl.ledger.writers import WriterQueue
-from invctl.ledger.writing import NOBODY, Origin
+from invctl.ledger.writing import NOBODY, RESTORED_FROM, Origin
 from invctl.model import events
 from invctl.settings import LOCK_FILE, PID_FILE, RUN
 
@@ -106,14 +107,17 @@ def _made_home(home: Path) -> Path:
     try:
         (home / RUN).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RefusedError(f"no folder can be made at {home}: {error.strerror}", hint="use another --home") from None
+        raise RefusedError(
+            _("no folder can be made at {home}: {strerror}", home=home, strerror=error.strerror),
+            hint=_("use another --home"),
+        ) from None
     return home
 
 
 def _fetch(file: Path, copy: Path) -> None:
     """Copy a backup, with what a `-wal` beside it adds to it."""
     if not file.exists():
-        raise NotFoundError(f"there is no file {file}", hint="name a file that `invctl backup` made")
+        raise NotFoundError(_("there is no file {file}", file=file), hint=_("name a file that `invctl backup` made"))
     wal = file.with_name(file.name + "-wal")
     with suppress(OSError):
         # Without a log to play nothing need be locked or made beside it: it may be on a medium that is only read.
@@ -133,8 +137,10 @@ def _fetch(file: Path, copy: Path) -> None:
     except apsw.FullError as error:
         raise _no_room(copy) from error
     except apsw.Error as error:
-        hint = "name a file that `invctl backup` made; nothing was changed"
-        raise RefusedError(f"{file} is not a backup that can be used: {error}", hint=hint) from error
+        hint = _("name a file that `invctl backup` made; nothing was changed")
+        raise RefusedError(
+            _("{file} is not a backup that can be used: {error}", file=file, error=error), hint=hint
+        ) from error
 
 
 def _prepared(
@@ -160,7 +166,7 @@ def _prepared(
                         data["clerk"] = origin.clerk
                     write.append(events.LEDGER_RESTORED, write.store, data, origin)
                     write.commit()
-            seq, _ = ledger.row(_HEAD)
+            seq = ledger.row(_HEAD)[0]
             single_file(ledger.connection)
             # As it is to be found by who opens it: a WAL file, with nothing in its log.
             ledger.connection.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -169,8 +175,12 @@ def _prepared(
         raise _unsound(file, made, error) from error
     except (NotFoundError, BusyError, RefusedError) as error:
         raise RefusedError(
-            f"{file} is not a backup that can be used: {error.message.replace(str(made / FILE), 'it')}",
-            hint="name another backup; nothing was changed",
+            _(
+                "{file} is not a backup that can be used: {why}",
+                file=file,
+                why=error.message.replace(str(made / FILE), _("it")),
+            ),
+            hint=_("name another backup; nothing was changed"),
         ) from error
     try:
         sync(made / FILE)
@@ -186,19 +196,22 @@ def _told(progress: Callable[[int, int], None], total: int, done: int) -> None:
 def _say_restored(ledger: Ledger, taken_us: int, *, trade: bool) -> None:
     """Let every write be refused until head office was heard; with `trade`, let none be."""
     at = f"{format_time(taken_us)[:19]}Z"
-    reason = f"this ledger is a backup of {at} that was restored, and head office may hold later events"
-    state, said = ("unknown", "") if trade else (RESTORED, reason)
+    reason = _(RESTORED_FROM, at=at)
+    # It is read by others, too.
+    state, said = ("unknown", "") if trade else (RESTORED, english(reason))
     ledger.connection.execute("UPDATE link SET state = ?, reason = ?, frozen = ?", (state, said, said))
 
 
 def _unsound(file: Path, made: Path, error: disk.DamagedError) -> disk.DamagedError:
-    said = error.message.replace(f"the ledger at {made / FILE}", f"the backup {file}")
-    return disk.DamagedError(said, hint="use an older backup; nothing was changed", **error.details)
+    said = error.message.replace(_("the ledger at {path}", path=made / FILE), _("the backup {file}", file=file))
+    return disk.DamagedError(said, hint=_("use an older backup; nothing was changed"), **error.details)
 
 
 def _no_room(copy: Path) -> RefusedError:
     folder = copy.parent.parent
-    return RefusedError(f"there is no room for the backup in {folder}", hint="make room; nothing was changed")
+    return RefusedError(
+        _("there is no room for the backup in {folder}", folder=folder), hint=_("make room; nothing was changed")
+    )
 
 
 def _locked(fd: int, pid_file: Path) -> bool:
@@ -221,10 +234,13 @@ def _no_daemon(home: Path) -> Iterator[None]:
     try:
         fd = os.open(home / RUN / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise RefusedError(f"{home / RUN} cannot be used: {error.strerror}", hint="look at its mode") from None
+        raise RefusedError(
+            _("{folder} cannot be used: {strerror}", folder=home / RUN, strerror=error.strerror),
+            hint=_("look at its mode"),
+        ) from None
     try:
         if not _locked(fd, home / RUN / PID_FILE):
-            raise RefusedError(f"a daemon serves {home}", hint="`invctl daemon stop` ends it")
+            raise RefusedError(_("a daemon serves {home}", home=home), hint=_("`invctl daemon stop` ends it"))
         yield
     finally:
         os.close(fd)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import format_time
 from invctl.errors import NotEnoughStockError
+from invctl.language import _, joined
 from invctl.ledger.database import rows
 
 if TYPE_CHECKING:
@@ -26,12 +27,23 @@ class Shortage(NamedTuple):
 def not_enough(write: Write, short: list[Shortage]) -> NotEnoughStockError:
     """Return the error that tells a clerk what to say to the customer."""
     lines = [_line(write, shortage) for shortage in short]
-    said = "; ".join(
-        f"{line['sku']}: {line['requested']} wanted, {line['available']} available"
-        f" ({line['on_hand']} on hand, {line['reserved']} reserved{_held_by(line)})"
-        for line in lines
+    said = joined(
+        "; ",
+        (
+            _(
+                "{sku}: {requested:,} wanted, {available:,} available ({on_hand:,} on hand, {reserved:,}"
+                " reserved{holders})",
+                sku=line["sku"],
+                requested=line["requested"],
+                available=line["available"],
+                on_hand=line["on_hand"],
+                reserved=line["reserved"],
+                holders=_held_by(line),
+            )
+            for line in lines
+        ),
     )
-    return NotEnoughStockError(f"not enough stock of {said}", hint=_hint(lines), lines=lines)
+    return NotEnoughStockError(_("not enough stock of {said}", said=said), hint=_hint(lines), lines=lines)
 
 
 def _line(write: Write, shortage: Shortage) -> dict[str, Any]:
@@ -68,14 +80,16 @@ def _held_by(line: dict[str, Any]) -> str:
     if not line["held_by"]:
         return ""
     names = [f"{holder['reservation']} ({holder['quantity']})" for holder in line["held_by"]]
-    return " by " + ", ".join(names) + (" and more" if line["held_by_more"] else "")
+    return _(" by {names}", names=", ".join(names)) + (_(" and more") if line["held_by_more"] else "")
 
 
 def _hint(lines: list[dict[str, Any]]) -> str:
     holders = [holder for line in lines for holder in line["held_by"]]
     if not holders:
-        return "`invctl stock` shows what there is"
+        return _("`invctl stock` shows what there is")
     first = min(holders, key=lambda holder: holder["expires_at"])
-    return (
-        f"{first['reservation']} is the next to expire, at {first['expires_at'][:19]}Z; `invctl reservations` lists all"
+    return _(
+        "{reservation} is the next to expire, at {time}Z; `invctl reservations` lists all",
+        reservation=first["reservation"],
+        time=first["expires_at"][:19],
     )

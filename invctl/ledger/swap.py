@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import apsw
 
 from invctl.errors import BusyError, RefusedError
+from invctl.language import _
 from invctl.ledger import disk
 from invctl.ledger.backup import compact_time
 from invctl.ledger.database import first
@@ -86,10 +87,19 @@ def _folded(path: Path, *, damaged: bool, whose: Whose, force: bool) -> bool:
         with closing(apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI)) as connection:
             there = whose_of(connection)
             if there not in (whose, _NOBODYS) and not force:
-                other = f"store {there.store}" if there.store != whose.store else f"another ledger of {there.store}"
+                other = (
+                    _("store {other}", other=there.store)
+                    if there.store != whose.store
+                    else _("another ledger of {other}", other=there.store)
+                )
                 raise RefusedError(
-                    f"the ledger at {path} is of {other}, the backup of {whose.store}",
-                    hint="look at --home; --force replaces it all the same, and keeps it beside",
+                    _(
+                        "the ledger at {path} is of {other}, the backup of {store}",
+                        path=path,
+                        other=other,
+                        store=whose.store,
+                    ),
+                    hint=_("look at --home; --force replaces it all the same, and keeps it beside"),
                     store=there.store,
                 )
             if damaged:
@@ -112,7 +122,9 @@ def _alone(path: Path) -> Iterator[None]:
         yield
         return
     except OSError as error:
-        raise RefusedError(f"{path} cannot be used: {error.strerror}", hint="look at its mode") from None
+        raise RefusedError(
+            _("{path} cannot be used: {strerror}", path=path, strerror=error.strerror), hint=_("look at its mode")
+        ) from None
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, _SQLITE_LOCKS_BYTES, _SQLITE_LOCKS_AT)
         yield
@@ -123,7 +135,9 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _in_use(path: Path) -> BusyError:
-    return BusyError(f"another process has {path} open", hint=f"try again; `fuser -v {path}` names it")
+    return BusyError(
+        _("another process has {path} open", path=path), hint=_("try again; `fuser -v {path}` names it", path=path)
+    )
 
 
 def _kept(path: Path, wal: Path, at: str) -> Path | None:
@@ -139,7 +153,9 @@ def _kept(path: Path, wal: Path, at: str) -> Path | None:
         _also_called(path, kept)
         disk.sync_folder(path.parent)
         return kept
-    raise RefusedError(f"too many ledgers were replaced in {path.parent} at {at}", hint="try again")
+    raise RefusedError(
+        _("too many ledgers were replaced in {parent} at {at}", parent=path.parent, at=at), hint=_("try again")
+    )
 
 
 def _belongs_to_the_same(made: Path, path: Path) -> None:
@@ -155,7 +171,10 @@ def _also_called(file: Path, name: Path) -> None:
         name.hardlink_to(file)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
-            raise RefusedError(f"{file} cannot be kept as {name}: {error.strerror}", hint="make room") from None
+            raise RefusedError(
+                _("{file} cannot be kept as {name}: {strerror}", file=file, name=name, strerror=error.strerror),
+                hint=_("make room"),
+            ) from None
         # This file system has no links: for a moment nothing stands there, and a restore that is cut off then is
         # begun again.
         file.rename(name)

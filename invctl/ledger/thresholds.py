@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.errors import InvalidValueError
+from invctl.language import _
 from invctl.ledger.database import first
 from invctl.ledger.writing import NOBODY, Origin, Receipt, Write
 from invctl.model import events
@@ -52,7 +53,7 @@ def set_thresholds(
         if value is not None:
             check_quantity(value, least=0)
     if reorder_point is None and safety_stock is None:
-        raise InvalidValueError("nothing to set", hint="a reorder point, a safety stock, or both")
+        raise InvalidValueError(_("nothing to set"), hint=_("a reorder point, a safety stock, or both"))
 
     def body(write: Write, origin: Origin) -> Receipt:
         level = write.level(sku)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.errors import NotEnoughStockError, WrongStateError
+from invctl.language import _, marked
 from invctl.ledger.checks import check_origin
 from invctl.ledger.database import first, rows
 from invctl.ledger.shortage import Shortage, not_enough
@@ -56,20 +57,23 @@ def undo(ledger: Ledger, *, clerk: str | None = None, origin: Origin = NOBODY) -
             receipt = _unassign(write, event, data, origin)
         else:
             raise WrongStateError(
-                f"the last action is {event.type.removeprefix('inventory.')}: it is not undone by itself",
-                hint=_BY_HAND.get(event.type, "`invctl history` shows what was done"),
+                _(
+                    "the last action is {event}: it is not undone by itself",
+                    event=event.type.removeprefix("inventory."),
+                ),
+                hint=_(_BY_HAND.get(event.type, marked("`invctl history` shows what was done"))),
             )
         write.commit()
     return Undone(seq, event, receipt)
 
 
 _BY_HAND = {
-    events.PRODUCT_ADDED: "a product stays in the list; `invctl product edit` changes it",
-    events.PRODUCT_EDITED: "`invctl product edit` again",
-    events.BARCODE_REMOVED: "`invctl barcode add`",
-    events.THRESHOLDS_SET: "`invctl product reorder` again",
-    events.RESERVATION_CANCELLED: "reserve again: others may have what was released",
-    events.RESERVATION_EXTENDED: "`invctl extend` again, for as long as is meant",
+    events.PRODUCT_ADDED: marked("a product stays in the list; `invctl product edit` changes it"),
+    events.PRODUCT_EDITED: marked("`invctl product edit` again"),
+    events.BARCODE_REMOVED: marked("`invctl barcode add`"),
+    events.THRESHOLDS_SET: marked("`invctl product reorder` again"),
+    events.RESERVATION_CANCELLED: marked("reserve again: others may have what was released"),
+    events.RESERVATION_EXTENDED: marked("`invctl extend` again, for as long as is meant"),
 }
 
 
@@ -86,8 +90,10 @@ def _last(write: Write, clerk: str | None) -> tuple[int, Event]:
                 # It ended meanwhile, by an event that was undone, or by itself.
                 continue
             return seq, event
-    whose = f" of {clerk}" if clerk else ""
-    raise WrongStateError(f"there is nothing to undo{whose}", hint="`invctl history` shows what was done")
+    whose = _(" of {clerk}", clerk=clerk) if clerk else ""
+    raise WrongStateError(
+        _("there is nothing to undo{whose}", whose=whose), hint=_("`invctl history` shows what was done")
+    )
 
 
 def _backwards(write: Write) -> Iterator[tuple[int, Event]]:
@@ -98,7 +104,7 @@ def _backwards(write: Write) -> Iterator[tuple[int, Event]]:
 
 def _take_back(write: Write, event: Event, data: dict[str, Any], origin: Origin) -> Receipt:
     if event.is_count:
-        raise WrongStateError("a count is what somebody saw: it is not undone", hint="count again")
+        raise WrongStateError(_("a count is what somebody saw: it is not undone"), hint=_("count again"))
     moves = [Move(entry.sku, -entry.on_hand_change, 0, {}) for entry in event.lines]
     return _corrected(write, moves, data, origin)
 
@@ -137,7 +143,9 @@ def _cancel(write: Write, event: Event, data: dict[str, Any], origin: Origin) ->
 def _unassign(write: Write, event: Event, data: dict[str, Any], origin: Origin) -> Receipt:
     sku, barcode = event.data["sku"], event.data["barcode"]
     if not first(write.connection, "SELECT 1 FROM barcodes WHERE barcode = ? AND sku = ?", (barcode, sku)):
-        raise WrongStateError(f"{barcode} does not stand for {sku} any more", hint="`invctl barcode list`")
+        raise WrongStateError(
+            _("{barcode} does not stand for {sku} any more", barcode=barcode, sku=sku), hint="`invctl barcode list`"
+        )
     write.connection.execute("DELETE FROM barcodes WHERE barcode = ?", (barcode,))
     data = {"sku": sku, "barcode": barcode, **data} | ({"clerk": origin.clerk} if origin.clerk else {})
     return write.append(events.BARCODE_REMOVED, sku, data, origin)

@@ -19,6 +19,7 @@ import threading
 import time
 
 from invctl.errors import BusyError, RefusedError
+from invctl.language import _
 
 
 class WriterQueue:
@@ -51,9 +52,12 @@ class WriterQueue:
                 self.leave()
             raise
         if self._turn.pause():
-            hint = f"try again; if it lasts, a process that holds it may be stopped: `fuser -v {self._path}` names it"
-            since = "" if self._hurried else f" for {self._timeout_s:g} s"
-            raise BusyError(f"the ledger has been busy{since}", hint=hint)
+            hint = _(
+                "try again; if it lasts, a process that holds it may be stopped: `fuser -v {path}` names it",
+                path=self._path,
+            )
+            since = "" if self._hurried else _(" for {seconds:g} s", seconds=self._timeout_s)
+            raise BusyError(_("the ledger has been busy{since}", since=since), hint=hint)
         self._turn = None
 
     def hurry(self) -> None:
@@ -79,8 +83,12 @@ class WriterQueue:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise RefusedError(
-                f"the ledger cannot be written: {error.filename}: {error.strerror}",
-                hint="look at the modes of its file and folder",
+                _(
+                    "the ledger cannot be written: {filename}: {strerror}",
+                    filename=error.filename,
+                    strerror=error.strerror,
+                ),
+                hint=_("look at the modes of its file and folder"),
             ) from None
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.clock import format_time
 from invctl.errors import NotFoundError, RefusedError
+from invctl.language import _, marked, retold
 from invctl.ledger.database import commit, first, rows
 from invctl.model import events
 from invctl.model.chain import GENESIS, Head, link
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
 
     from invctl.clock import Clock
     from invctl.model.identifiers import Bits
+
+
+RESTORED_FROM = marked("this ledger is a backup of {at} that was restored, and head office may hold later events")
+FROZEN_BY = (
+    RESTORED_FROM,
+    # As the daemon writes them down (`invctl.sync.shipper`).
+    marked("head office holds an event {seq} that this ledger does not have"),
+    marked(
+        "head office holds an event {seq} that this ledger does not have, and another machine speaks for this store"
+    ),
+)
+"""Why nothing may be written, as a ledger keeps it: in English."""
 
 
 class FrozenError(RefusedError):
@@ -45,9 +58,10 @@ class Origin(NamedTuple):
 NOBODY = Origin()
 _LEVEL = (
     "SELECT sku, on_hand, reserved, version, (SELECT reorder_point FROM thresholds WHERE sku = stock.sku)"
-    " FROM stock WHERE sku = ?"
+    " FROM stock WHERE sku "
 )
-_LEVELS = _LEVEL.replace("= ?", "IN (SELECT value FROM json_each(?))")
+_LEVEL_OF = _LEVEL + "= ?"
+_LEVELS_OF = f"{_LEVEL}IN (SELECT value FROM json_each(?))"
 _ANY_DUE = "SELECT 1 FROM reservations WHERE status = 'pending' AND expires_us <= ? LIMIT 1"
 
 
@@ -122,15 +136,15 @@ class Write:
         known = self._levels
         if missing := [sku for sku in skus if sku not in known]:
             one = len(missing) == 1
-            query, binding = (_LEVEL, missing[0]) if one else (_LEVELS, json.dumps(missing))
+            query, binding = (_LEVEL_OF, missing[0]) if one else (_LEVELS_OF, json.dumps(missing))
             for sku, on_hand, reserved, version, reorder_point in self.connection.execute(query, (binding,)):
                 level = known[sku] = StockLevel(on_hand, reserved, version)
                 if reorder_point:
                     self._watched[sku] = (reorder_point, level.available)
             for sku in missing:
                 if sku not in known:
-                    hint = "`invctl product list` shows what there is, `invctl product add` adds to it"
-                    raise NotFoundError(f"no product {sku}", hint=hint, sku=sku)
+                    hint = _("`invctl product list` shows what there is, `invctl product add` adds to it")
+                    raise NotFoundError(_("no product {sku}", sku=sku), hint=hint, sku=sku)
         return {sku: known[sku] for sku in skus}
 
     def append(
@@ -149,8 +163,8 @@ class Write:
         FrozenError where nothing may be written, and RefusedError where the event would be too large.
         """
         if self._frozen:
-            hint = "`invctl status` tells how it stands; it ends by itself once the daemon has what is missing"
-            raise FrozenError(f"nothing can be written: {self._frozen}", hint=hint)
+            hint = _("`invctl status` tells how it stands; it ends by itself once the daemon has what is missing")
+            raise FrozenError(_("nothing can be written: {why}", why=retold(self._frozen, *FROZEN_BY)), hint=hint)
         seq = self.head.seq + 1
         if moves:
             after = self._moved(moves)
@@ -172,7 +186,9 @@ class Write:
             request=(origin.request_id, origin.request_hash) if origin.request_id else None,
         )
         if len(body) > events.EVENT_BYTES_MAX and not again:
-            raise RefusedError(f"the event would take {len(body)} bytes", hint="use fewer lines at once")
+            raise RefusedError(
+                _("the event would take {size:,} bytes", size=len(body)), hint=_("use fewer lines at once")
+            )
         hash_ = link(self.head.hash, seq, body)
         self.connection.execute(
             "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", (seq, event_id, type_, self.now_us, body, hash_)
@@ -289,7 +305,7 @@ class Write:
         )
         if self.connection.total_changes() - already != len(moves):
             skus = ", ".join(move.sku for move in moves)
-            raise RefusedError(f"{skus} changed under a transaction that holds the ledger")
+            raise RefusedError(_("{sku} changed under a transaction that holds the ledger", sku=skus))
         return after
 
 

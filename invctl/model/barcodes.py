@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from invctl.errors import InvalidValueError
+from invctl.language import _
 
 _CODE = re.compile(r"[!-~]{3,64}")
 _GTIN_DIGITS = frozenset({8, 12, 13, 14})
@@ -21,12 +22,14 @@ def parse_barcode(text: str) -> str:
     """
     code = text.strip().upper()
     if not text.isascii() or not _CODE.fullmatch(code):
-        raise InvalidValueError(f"{text[:70]!r} is not a barcode", hint="3 to 64 visible ASCII characters, no spaces")
+        raise InvalidValueError(
+            _("{text!r} is not a barcode", text=text[:70]), hint=_("3 to 64 visible ASCII characters, no spaces")
+        )
     if not is_gtin(code):
         return code
     if check_digit(code[:-1]) != code[-1]:
-        hint = f"the last digit should be {check_digit(code[:-1])}: scan it again"
-        raise InvalidValueError(f"{code} is not a barcode: its check digit is wrong", hint=hint)
+        hint = _("the last digit should be {digit}: scan it again", digit=check_digit(code[:-1]))
+        raise InvalidValueError(_("{code} is not a barcode: its check digit is wrong", code=code), hint=hint)
     return "0" + code if len(code) == 12 else code
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from zlib import crc32
 
 from invctl.errors import InvalidValueError
+from invctl.language import _
 
 SLOTS = 64
 RESERVATION_PREFIX = "R-"
@@ -34,8 +35,8 @@ def check_store(text: str) -> str:
     """Return a store's id as it is, or raise InvalidValueError."""
     if not _STORE.fullmatch(text):
         raise InvalidValueError(
-            f"{text!r} is not a store id",
-            hint="lower-case letters, digits and hyphens, at most 32, not a hyphen first: downtown",
+            _("{text!r} is not a store id", text=text),
+            hint=_("lower-case letters, digits and hyphens, at most 32, not a hyphen first: downtown"),
         )
     return text
 
@@ -56,7 +57,8 @@ def parse_sku(text: str) -> str:
     # Upper case makes ASCII of some other letters: what is on the label would be another SKU.
     if not text.isascii() or not _SKU.fullmatch(sku):
         raise InvalidValueError(
-            f"{text!r} is not a SKU", hint="letters, digits and . _ / + -, at most 64, such as MOUSE-001"
+            _("{text!r} is not a SKU", text=text),
+            hint=_("letters, digits and . _ / + -, at most 64, such as MOUSE-001"),
         )
     return sku
 
@@ -64,7 +66,9 @@ def parse_sku(text: str) -> str:
 def check_request_id(text: str) -> str:
     """Return a request id as it is, or raise InvalidValueError."""
     if not _REQUEST.fullmatch(text):
-        raise InvalidValueError(f"{text!r} is not a request id", hint="1 to 128 visible ASCII characters, no spaces")
+        raise InvalidValueError(
+            _("{text!r} is not a request id", text=text), hint=_("1 to 128 visible ASCII characters, no spaces")
+        )
     return text
 
 
@@ -75,7 +79,7 @@ def new_event_id(chance: Bits) -> str:
 
 def new_reservation_id(chance: Bits, random_chars: int = RESERVATION_RANDOM_CHARS) -> str:
     """Draw the id of a reservation: `R-`, random Crockford characters, and a check character over them."""
-    body = "".join(_CROCKFORD[chance.getrandbits(5)] for _ in range(random_chars))
+    body = "".join(_CROCKFORD[chance.getrandbits(5)] for _place in range(random_chars))
     return RESERVATION_PREFIX + body + _check_character(body)
 
 
@@ -101,8 +105,8 @@ def reservation_body(text: str) -> str:
     body = text.strip().upper().removeprefix(RESERVATION_PREFIX).translate(_READ_AS)
     if not text.isascii() or len(body) < PREFIX_CHARS_MIN or any(char not in _VALUE for char in body):
         raise InvalidValueError(
-            f"{text!r} is not a reservation id",
-            hint=f"such as R-7K4QMQ; its first {PREFIX_CHARS_MIN} characters or more find an open one",
+            _("{text!r} is not a reservation id", text=text),
+            hint=_("such as R-7K4QMQ; its first {n:,} characters or more find an open one", n=PREFIX_CHARS_MIN),
         )
     return body
 

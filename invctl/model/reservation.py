@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invctl.errors import InvalidValueError, NotFoundError
+from invctl.language import _
 from invctl.model.events import RESERVATION_CREATED, RESERVATION_EXTENDED, STATUS_AFTER
 
 if TYPE_CHECKING:
@@ -87,12 +88,12 @@ def _line(entry: dict[str, Any]) -> ReservationLine:
     # Not isinstance: True is no number of units.
     if type(sku) is str and type(quantity) is type(confirmed) is type(released) is int:
         return ReservationLine(sku, quantity, confirmed, released)
-    raise TypeError(f"{entry!r:.200} is no line of a reservation")
+    raise TypeError(_("{entry!r:.200} is no line of a reservation", entry=entry))
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r:.80} is not text")
+        raise TypeError(_("{value!r:.80} is not text", value=value))
     return value
 
 
@@ -114,12 +115,19 @@ def shares(lines: tuple[ReservationLine, ...], confirmed: dict[str, int] | None)
     for sku, quantity in confirmed.items():
         if sku not in held:
             raise NotFoundError(
-                f"{sku} is not in this reservation", hint=f"it holds {', '.join(sorted(held))}", sku=sku
+                _("{sku} is not in this reservation", sku=sku),
+                hint=_("it holds {skus}", skus=", ".join(sorted(held))),
+                sku=sku,
             )
         if not 0 <= quantity <= held[sku]:
             raise InvalidValueError(
-                f"{quantity} of {sku} cannot be confirmed: {held[sku]} are held",
-                hint="reserve the rest first",
+                _(
+                    "{quantity:,} of {sku} cannot be confirmed: {held:,} are held",
+                    quantity=quantity,
+                    sku=sku,
+                    held=held[sku],
+                ),
+                hint=_("reserve the rest first"),
                 sku=sku,
                 held=held[sku],
             )

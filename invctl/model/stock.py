@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from invctl.errors import InvalidValueError
+from invctl.language import _
 
 QUANTITY_MAX = 1_000_000_000
 LEVEL_MAX = 1_000_000_000_000
@@ -18,7 +19,12 @@ class StockLevel(NamedTuple):
     version: int
 
     def __str__(self) -> str:
-        return f"{self.on_hand} on hand and {self.reserved} reserved (version {self.version})"
+        return _(
+            "{on_hand:,} on hand and {reserved:,} reserved (version {version})",
+            on_hand=self.on_hand,
+            reserved=self.reserved,
+            version=self.version,
+        )
 
     @property
     def available(self) -> int:
@@ -50,7 +56,10 @@ class LineChange(NamedTuple):
 def check_quantity(quantity: int, *, least: int = 1) -> int:
     """Return a quantity as it is. Raises InvalidValueError where it is no whole number in range."""
     if not least <= quantity <= QUANTITY_MAX:
-        raise InvalidValueError(f"{quantity} is not a quantity", hint=f"a whole number from {least} to {QUANTITY_MAX}")
+        raise InvalidValueError(
+            _("{quantity:,} is not a quantity", quantity=quantity),
+            hint=_("a whole number from {least} to {most:,}", least=least, most=QUANTITY_MAX),
+        )
     return quantity
 
 

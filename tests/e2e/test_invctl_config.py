@@ -52,10 +52,19 @@ def test_where_each_comes_from(clerk: Clerk, monkeypatch: pytest.MonkeyPatch) ->
         assert (row["origin"], row["source"]) == ("option", "--home")
 
 
+def test_the_language_is_that_of_the_locale(tmp_path: Path) -> None:
+    def found(**environ: str) -> tuple[object, ...]:
+        return next(each[1:] for each in all_settings(tmp_path, environ) if each.setting == "language")
+
+    assert found() == ("en", "default", None)
+    assert found(LANG="es_MX.UTF-8") == ("es", "environment", "LANG")
+    assert found(LANG="es_MX.UTF-8", INVCTL_LANGUAGE="en") == ("en", "environment", "INVCTL_LANGUAGE")
+
+
 def test_every_setting_is_shown_as_the_daemon_reads_it(tmp_path: Path) -> None:
     environ = dict(VARIABLES.values())
     found = {each.setting: each.value for each in all_settings(tmp_path, environ)}
-    assert set(found) == {*settings.KEYS, "home", "clerk"}
+    assert set(found) == {*settings.KEYS, "home", "clerk", "language"}
     loaded = settings.load(tmp_path, environ)
     assert (found["redis_url"], found["namespace"]) == (loaded.redis_url, loaded.namespace)
     assert loaded.metrics == (found["metrics_host"], int(found["metrics_port"]))

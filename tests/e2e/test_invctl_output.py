@@ -31,7 +31,7 @@ HISTORY = [
 STOCK = ["sku", "name", "price", "currency", "on_hand", "reserved", "available", "version", "as_of_seq"]
 DAEMON = ["running", "pid", "since", "broker", "connection", "why", "hint", "breaker", "metrics", "stores"]
 DAEMON += ["namespace", "metrics_trouble", "stands_still_s"]
-SETTINGS = "home redis_url namespace metrics_host metrics_port disk_reserve_mb clerk"
+SETTINGS = "home redis_url namespace metrics_host metrics_port disk_reserve_mb clerk language"
 
 COUNTED = ["sku", "name", "counted", "expected", "variance", "on_hand", "reserved", "counted_at", "counted_seq"]
 COUNTED += ["clerk", "stale"]
@@ -358,6 +358,6 @@ def test_a_person_reads_a_reason_as_words(clerk: Clerk) -> None:
 
 def test_prices_are_told_in_the_currency_of_the_store(clerk: Clerk) -> None:
     clerk("product", "edit", "MOUSE-001", "--price", "1299.5")
-    assert clerk("product", "show", "MOUSE-001").out.splitlines()[0] == "MOUSE-001 (Mouse, 1299.50 USD)"
+    assert clerk("product", "show", "MOUSE-001").out.splitlines()[0] == "MOUSE-001 (Mouse, 1,299.50 USD)"
     rows = clerk("product", "list").out.splitlines()[2:]
-    assert [row.split()[-1] for row in rows] == ["80.00", "80.00", "1299.50"]
+    assert [row.split()[-1] for row in rows] == ["80.00", "80.00", "1,299.50"]

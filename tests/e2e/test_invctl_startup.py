@@ -45,7 +45,7 @@ HEAVY |= {"pysqlite3", "prometheus_client"}
 SLOW = {"rich", "_hashlib", "random", "zoneinfo", "tempfile", "logging"}
 # Modules that a command may load beyond those of Typer. Each costs a quarter of a millisecond: look at the list that
 # the failure prints before you raise this.
-BUDGET = 54
+BUDGET = 55
 
 AT_THE_COUNTER = [
     "reserve MOUSE-001=2 LAPTOP-001 --order A-17 --clerk ana --request-id r1",

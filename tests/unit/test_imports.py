@@ -29,7 +29,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("invctl", "daemon", "central")
 
-OPEN = {"invctl.errors", "invctl.settings", "invctl.clock", "invctl.backoff"}
+OPEN = {"invctl.errors", "invctl.language", "invctl.settings", "invctl.clock", "invctl.backoff"}
 REDIS = "invctl.redis_connection"
 ROOMS = {
     "invctl.model": set(),

@@ -4,7 +4,7 @@ import pytest
 
 from invctl.cli.telling import steps, table
 from invctl.cli.times import StoreTime
-from invctl.cli.words import counted, named, units
+from invctl.cli.words import named, units
 from invctl.clock import parse_time
 from invctl.ledger.reads import HistoryRow
 
@@ -53,7 +53,6 @@ def test_a_story_has_a_line_for_each_event_whatever_its_number_of_items() -> Non
     ]
 
 
-def test_counts_and_units() -> None:
-    assert [counted(count, "event") for count in (0, 1, 2)] == ["0 events", "1 event", "2 events"]
+def test_lists_and_units() -> None:
     assert units([("A", 2), ("B", 0), ("C", 1)]) == "2 A, 1 C"
     assert [named("abc", at_most) for at_most in (3, 2)] == ["a, b, c", "a, b and 1 more"]

@@ -329,7 +329,7 @@ def test_what_a_list_looks_like(shop: Shop) -> None:
     code, out, _ = shop("stock")
     assert (code, out.splitlines()[2:]) == (
         0,
-        ["MOUSE-001          5   Souris café", "LAPTOP-001      1500   [bold]Laptop[/bold]"],
+        ["MOUSE-001          5   Souris café", "LAPTOP-001     1,500   [bold]Laptop[/bold]"],
     )
     assert shop("follow")[1] == "MOUSE-001 arrived\nLAPTOP-001 arrived\n"
 

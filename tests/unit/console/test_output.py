@@ -87,7 +87,7 @@ def test_a_table() -> None:
     assert set(rule) == {"─"}
     assert rows == [
         "MOUSE-001         5   80.00 EUR",
-        "Ünï            1500               {'sku': 'A', 'quantity': 2}",
+        "Ünï           1,500               {'sku': 'A', 'quantity': 2}",
     ]
 
 

@@ -22,7 +22,7 @@ COLUMNS = [
     Column("reserved", drop=2),
 ]
 RECORDS: list[dict[str, Any]] = [
-    {"sku": "MOUSE-001", "name": "Wireless mouse, black", "on_hand": 100_091, "reserved": 4},
+    {"sku": "MOUSE-001", "name": "Wireless mouse, black", "on_hand": 10_091, "reserved": 4},
     {"sku": "LAPTOP-001", "name": None, "on_hand": 3, "reserved": None},
 ]
 
@@ -56,7 +56,7 @@ def test_where_there_is_room_it_is_as_in_a_pipe() -> None:
             """
 SKU          Name                 On hand   Reserved
 ────────────────────────────────────────────────────
-MOUSE-001    Wireless mouse,       100091          4
+MOUSE-001    Wireless mouse,       10,091          4
              black
 LAPTOP-001                              3
 """,
@@ -67,7 +67,7 @@ LAPTOP-001                              3
                                  On
 SKU         Name               hand  Reserved
 ─────────────────────────────────────────────
-MOUSE-001   Wireless mouse,  100091         4
+MOUSE-001   Wireless mouse,  10,091         4
             black
 LAPTOP-001                        3
 """,
@@ -77,7 +77,7 @@ LAPTOP-001                        3
             """
 SKU          On hand   Reserved
 ───────────────────────────────
-MOUSE-001     100091          4
+MOUSE-001     10,091          4
 LAPTOP-001         3
 """,
         ),
@@ -87,7 +87,7 @@ LAPTOP-001         3
                 On
 SKU           hand
 ──────────────────
-MOUSE-001   100091
+MOUSE-001   10,091
 LAPTOP-001       3
 """,
         ),
@@ -100,7 +100,7 @@ Name      Wireles
           s
           mouse,
           black
-On hand   100091
+On hand   10,091
 Reserved  4
 
 SKU       LAPTOP-

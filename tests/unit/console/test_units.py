@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from invctl import language
 from invctl.console.units import format_duration, format_money, parse_duration, parse_money, parse_whole
 from invctl.errors import InvalidValueError
 
@@ -52,7 +53,15 @@ def test_money(text: str, exponent: int, minor: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "exponent", "example"),
-    [("", 2, "80.00"), ("80.005", 2, "80.00"), ("80.0", 0, "80"), ("1,299.00", 2, "80.00"), ("-1", 2, "80.00")]
+    [
+        ("", 2, "80.00"),
+        ("80.005", 2, "80.00"),
+        ("80.0", 0, "80"),
+        ("1,299", 2, "80.00"),
+        ("80,5", 0, "80"),
+        ("1,299.00", 2, "80.00"),
+        ("-1", 2, "80.00"),
+    ]
     + [(text, 3, "80.000") for text in (".5", "5.", "$5", "1e3", "٣", "5\n", "1" * 13)],
 )
 def test_what_is_no_amount(text: str, exponent: int, example: str) -> None:
@@ -64,7 +73,24 @@ def test_what_is_no_amount(text: str, exponent: int, example: str) -> None:
 
 @given(st.integers(0, 10**12 - 1), st.integers(0, 6))
 def test_money_reads_back_as_it_was_written(minor: int, exponent: int) -> None:
-    assert parse_money(format_money(minor, exponent), exponent) == minor
+    # Less the marks of thousands, which might be meant for that of the decimals.
+    assert parse_money(format_money(minor, exponent).replace(",", ""), exponent) == minor
+
+
+@pytest.mark.parametrize(("text", "exponent", "minor"), [("80,00", 2, 8000), ("80,5", 2, 8050), ("80,5", 3, 80_500)])
+def test_a_comma_before_one_or_two_digits_is_the_mark_of_decimals(text: str, exponent: int, minor: int) -> None:
+    assert parse_money(text, exponent) == minor
+
+
+@pytest.mark.parametrize(
+    ("locale", "shown"), [("en", "1,234.50"), ("es_ES", "1.234,50"), ("es", "1.234,50"), ("es_MX", "1,234.50")]
+)
+def test_money_is_shown_as_the_clerks_country_writes_it(locale: str, shown: str) -> None:
+    language.speak(locale)
+    try:
+        assert format_money(123_450, 2) == shown
+    finally:
+        language.speak("en")
 
 
 def test_negative_money_can_be_shown() -> None:

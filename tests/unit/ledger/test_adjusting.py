@@ -130,7 +130,7 @@ def test_what_is_out_of_range_is_refused(ledger: Ledger, changes: dict[str, int]
 def test_no_level_passes_the_greatest(ledger: Ledger) -> None:
     pile_up(ledger, "CABLE", but=1)
     before = tables(ledger)
-    with pytest.raises(InvalidValueError, match=f"CABLE would come to {LEVEL_MAX + 1}"):
+    with pytest.raises(InvalidValueError, match=f"CABLE would come to {LEVEL_MAX + 1:,}"):
         adjustments.adjust(ledger, {"MOUSE": 1, "CABLE": 2}, "received")
     assert tables(ledger) == before
     adjustments.adjust(ledger, {"CABLE": 1}, "received")

@@ -45,10 +45,10 @@ def test_a_quantity_in_range_is_returned(quantity: int, least: int) -> None:
 
 @pytest.mark.parametrize(("quantity", "least"), [(0, 1), (-1, 1), (-1, 0), (QUANTITY_MAX + 1, 1), (-4, -3)])
 def test_a_quantity_out_of_range_is_refused_with_the_range(quantity: int, least: int) -> None:
-    with pytest.raises(InvalidValueError, match=str(quantity)) as caught:
+    with pytest.raises(InvalidValueError, match=f"{quantity:,}") as caught:
         check_quantity(quantity, least=least)
     assert str(least) in caught.value.hint
-    assert str(QUANTITY_MAX) in caught.value.hint
+    assert f"{QUANTITY_MAX:,}" in caught.value.hint
 
 
 @pytest.mark.business
