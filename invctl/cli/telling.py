@@ -31,6 +31,8 @@ _WORDS = {
     "reservation.expired": "expired",
 }
 
+_HOLDS = ("reservation.created", "reservation.extended")
+
 
 def table(rows: Sequence[HistoryRow], when: StoreTime) -> tuple[list[Column], list[dict[str, Any]]]:
     """Return the columns and the records of the table for people. The zone of the times stands above them."""
@@ -42,6 +44,7 @@ def table(rows: Sequence[HistoryRow], when: StoreTime) -> tuple[list[Column], li
         Column("sku", "SKU", style="cyan"),
         Column("on_hand"),
         Column("reserved", drop=2),
+        Column("available", drop=3),
         Column("about", folds=True),
     ]
     return columns, [_for_people(row, when.exact(row.time, named=not zone)) for row in rows]
@@ -50,7 +53,7 @@ def table(rows: Sequence[HistoryRow], when: StoreTime) -> tuple[list[Column], li
 def _for_people(row: HistoryRow, time: str) -> dict[str, Any]:
     """Return a row for the table: levels with their change, and what else there is to say in one column."""
     # Of a change of level the reason says more; which order it is for is said once, where it is reserved.
-    event = row.reason.replace("_", " ") if row.reason else _WORDS.get(row.event, row.event)
+    event = _what(row)
     order = f"order {row.order}" if row.order and row.event == "reservation.created" else None
     paper = row.document and f"document {row.document}"
     about = [row.reservation, order, row.clerk and f"by {row.clerk}", paper, row.note]
@@ -61,6 +64,7 @@ def _for_people(row: HistoryRow, time: str) -> dict[str, Any]:
         "sku": row.sku,
         "on_hand": _level(row.on_hand, row.on_hand_change),
         "reserved": _level(row.reserved, row.reserved_change),
+        "available": _available(row),
         "about": ", ".join(part for part in about if part),
     }
 
@@ -83,16 +87,29 @@ def _step(lines: list[HistoryRow], when: StoreTime) -> str:
     row = lines[0]
     moved = ", ".join(_moved(line) for line in lines if line.sku)
     by = f" by {row.clerk}" if row.clerk else ""
-    what = _WORDS.get(row.event, row.event)
-    return f"{when.exact(row.time)}  {what}{by}{': ' if moved else ''}{moved}  (event {row.seq})"
+    until = f" until {when.exact(row.expires_at)}" if row.event in _HOLDS and row.expires_at else ""
+    note = f", {row.note}" if row.note else ""
+    return f"{when.exact(row.time)}  {_what(row)}{by}{until}{': ' if moved else ''}{moved}{note}  (event {row.seq})"
+
+
+def _what(row: HistoryRow) -> str:
+    what = row.reason.replace("_", " ") if row.reason else _WORDS.get(row.event, row.event)
+    return f"{what} (undo)" if row.undoes else what
 
 
 def _moved(row: HistoryRow) -> str:
+    left = "" if row.on_hand is None else f" (then {row.on_hand} on hand, {_available(row)} available)"
     if row.reserved_change > 0:
-        return f"{row.reserved_change} {row.sku}"
+        return f"{row.reserved_change} {row.sku}{left}"
+    if row.on_hand_change > 0:
+        return f"{row.on_hand_change} {row.sku} back in stock{left}"
     sold, released = -row.on_hand_change, row.on_hand_change - row.reserved_change
     parts = [f"{sold} {row.sku} sold" if sold else "", f"{released} {row.sku} released" if released else ""]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(part for part in parts if part) + left
+
+
+def _available(row: HistoryRow) -> int | None:
+    return None if row.on_hand is None or row.reserved is None else row.on_hand - row.reserved
 
 
 def _level(level: int | None, change: int) -> str | None:
