@@ -35,9 +35,10 @@ BUILDERS = {"invctl": invctl.cli.app.build, "invd": daemon.app.build, "invcentra
 
 
 class Block(NamedTuple):
-    """A block of code of `document`, which begins at line `number`."""
+    """A block of code of `document` under the heading `section`, which begins at line `number`."""
 
     document: str
+    section: str
     number: int
     lines: tuple[str, ...]
     file: str = ""
@@ -57,7 +58,7 @@ def blocks(document: str) -> list[Block]:
     """Read the blocks of a document, which is named from the project's folder."""
     found: list[Block] = []
     lines = (ROOT / document).read_text(encoding="utf-8").splitlines()
-    number, mark = 0, None
+    number, mark, section = 0, None, ""
     while number < len(lines):
         line = lines[number]
         taken: list[str] = []
@@ -73,13 +74,14 @@ def blocks(document: str) -> list[Block]:
                 taken.pop()
         else:
             number += 1
+            if line.startswith("#"):
+                section = line.lstrip("# ")
             if line:
                 mark = _MARK.fullmatch(line)
         if taken:
             said = mark.groupdict(default="") if mark else {"file": "", "output": "", "reason": ""}
-            found.append(
-                Block(document, start + 1, tuple(taken), said["file"], bool(said["output"]), said["reason"])
-            )
+            about = said["file"], bool(said["output"]), said["reason"]
+            found.append(Block(document, section, start + 1, tuple(taken), *about))
             mark = None
     return found
 
