@@ -21,11 +21,11 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid #bbb; }
 thead th { border-bottom: 2px solid #111; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-td small { color: #444; display: block; }
-code { font: 8.5pt/1.3 ui-monospace, monospace; overflow-wrap: anywhere; }
+td small { color: #444; display: block; } td:first-child small, code { white-space: nowrap; }
+code { font: 7.5pt/1.3 ui-monospace, monospace; }
 tr { break-inside: avoid; }
 .signed { display: flex; gap: 3rem; margin-top: 4rem; } .signed span { flex: 1; border-top: 1px solid #111; }
-@media print { body { margin: 0; max-width: none; } }
+@media print { body { font-size: 9pt; margin: 0; max-width: none; padding: 0; } .signed { break-inside: avoid; } }
 @page { size: A4 landscape; margin: 15mm; }
 """
 _NUMBERS = ("events", "confirmed", "sold", "received", "adjusted")
@@ -78,5 +78,11 @@ def _row(each: StoreClose) -> str:
     numbers = "".join(f'<td class="n">{number:,}</td>' for number in (each.seq, *(totals[name] for name in _NUMBERS)))
     return (
         f"<tr><td>{escape(each.store)}{name}<small>until {escape(moment(each, each.until_us))}</small></td>"
-        f"<td>{word}{why}</td>{numbers}<td><code>{each.hash or ''}</code></td></tr>\n"
+        f"<td>{word}{why}</td>{numbers}<td>{_in_halves(each.hash)}</td></tr>\n"
     )
+
+
+def _in_halves(text: str | None) -> str:
+    """Write a hash in two lines: in one it takes the width of five columns, in more the height of a page."""
+    half = len(text or "") // 2
+    return f"<code>{text[:half]}<br>{text[half:]}</code>" if text else ""

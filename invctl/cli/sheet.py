@@ -22,6 +22,8 @@ _PAGE = """<!doctype html>
   li {{ border: 1px solid #ccc; border-radius: 2mm; padding: 4mm; break-inside: avoid; }}
   b {{ display: block; font-size: 18px; margin-bottom: 2mm; }}
   svg {{ display: block; margin-top: 3mm; }}
+  @page {{ margin: 15mm; }}
+  @media print {{ body {{ margin: 0; }} }}
 </style>
 <h1>{heading}</h1>
 <ul>

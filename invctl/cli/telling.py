@@ -33,6 +33,8 @@ _WORDS = {
     "reservation.expired": marked("expired"),
 }
 
+_HOLDS = ("reservation.created", "reservation.extended")
+
 
 def table(rows: Sequence[HistoryRow], when: StoreTime) -> tuple[list[Column], list[dict[str, Any]]]:
     """Return the columns and the records of the table for people. The zone of the times stands above them."""
@@ -44,6 +46,7 @@ def table(rows: Sequence[HistoryRow], when: StoreTime) -> tuple[list[Column], li
         Column("sku", "SKU", style="cyan"),
         Column("on_hand"),
         Column("reserved", drop=2),
+        Column("available", drop=3),
         Column("about", folds=True),
     ]
     return columns, [_for_people(row, when.exact(row.time, named=not zone)) for row in rows]
@@ -52,7 +55,7 @@ def table(rows: Sequence[HistoryRow], when: StoreTime) -> tuple[list[Column], li
 def _for_people(row: HistoryRow, time: str) -> dict[str, Any]:
     """Return a row for the table: levels with their change, and what else there is to say in one column."""
     # Of a change of level the reason says more; which order it is for is said once, where it is reserved.
-    event = called(row.reason) if row.reason else _(_WORDS.get(row.event, row.event))
+    event = _what(row)
     order = _("order {order}", order=row.order) if row.order and row.event == "reservation.created" else None
     paper = row.document and _("document {document}", document=row.document)
     about = [row.reservation, order, row.clerk and _("by {clerk}", clerk=row.clerk), paper, row.note]
@@ -63,6 +66,7 @@ def _for_people(row: HistoryRow, time: str) -> dict[str, Any]:
         "sku": row.sku,
         "on_hand": _level(row.on_hand, row.on_hand_change),
         "reserved": _level(row.reserved, row.reserved_change),
+        "available": _available(row),
         "about": ", ".join(part for part in about if part),
     }
 
@@ -91,20 +95,37 @@ def _step(lines: list[HistoryRow], when: StoreTime) -> str:
     row = lines[0]
     moved = ", ".join(_moved(line) for line in lines if line.sku)
     by = _(" by {clerk}", clerk=row.clerk) if row.clerk else ""
-    what = _(_WORDS.get(row.event, row.event))
+    until = ""
+    if row.event in _HOLDS and row.expires_at:
+        until = _(" until {time}", time=when.exact(row.expires_at))
+    note = f", {row.note}" if row.note else ""
     event = _("(event {seq})", seq=row.seq)
-    return f"{when.exact(row.time)}  {what}{by}{': ' if moved else ''}{moved}  {event}"
+    return f"{when.exact(row.time)}  {_what(row)}{by}{until}{': ' if moved else ''}{moved}{note}  {event}"
+
+
+def _what(row: HistoryRow) -> str:
+    what = called(row.reason) if row.reason else _(_WORDS.get(row.event, row.event))
+    return _("{what} (undo)", what=what) if row.undoes else what
 
 
 def _moved(row: HistoryRow) -> str:
+    left = ""
+    if row.on_hand is not None:
+        left = _(" (then {on_hand:,} on hand, {available:,} available)", on_hand=row.on_hand, available=_available(row))
     if row.reserved_change > 0:
-        return f"{number(row.reserved_change)} {row.sku}"
+        return f"{number(row.reserved_change)} {row.sku}{left}"
+    if row.on_hand_change > 0:
+        return _("{units:,} {sku} back in stock", units=row.on_hand_change, sku=row.sku) + left
     sold, released = -row.on_hand_change, row.on_hand_change - row.reserved_change
     parts = [
         _("{sold:,} {sku} sold", sold=sold, sku=row.sku) if sold else "",
         _("{released:,} {sku} released", released=released, sku=row.sku) if released else "",
     ]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(part for part in parts if part) + left
+
+
+def _available(row: HistoryRow) -> int | None:
+    return None if row.on_hand is None or row.reserved is None else row.on_hand - row.reserved
 
 
 def _level(level: int | None, change: int) -> str | None:

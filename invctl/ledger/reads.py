@@ -67,6 +67,8 @@ class HistoryRow(NamedTuple):
     clerk: str | None
     note: str | None
     document: str | None
+    expires_at: str | None
+    undoes: str | None
 
 
 class LinkRow(NamedTuple):
@@ -215,13 +217,23 @@ def history(ledger: Ledger, sku: str | None = None, *, limit: int = 50) -> list[
 
 
 def story(ledger: Ledger, text: str) -> list[HistoryRow]:
-    """Return every event of one reservation, oldest first. Raises as `reservation` does."""
+    """Return every event of one reservation, and what came back of it later, oldest first.
+
+    Raises as `reservation` does.
+    """
     with ledger.read():
         held = find(ledger.connection, text, ledger.now_us())
         found = ledger.rows(
             "SELECT seq, body FROM events WHERE seq BETWEEN ? AND ? AND type LIKE 'inventory.reservation.%'"
             " AND json_extract(CAST(body AS TEXT), '$.data.reservation') = ? ORDER BY seq",
             (held.first_seq, held.last_seq, held.reservation),
+        )
+        # What was taken back names the reservation as its document.
+        found += ledger.rows(
+            "SELECT seq, body FROM events WHERE seq IN (SELECT seq FROM movements JOIN reservation_lines USING (sku)"
+            " WHERE reservation_lines.reservation = ? AND seq > ?) AND type = ?"
+            " AND json_extract(CAST(body AS TEXT), '$.data.document') = ? ORDER BY seq",
+            (held.reservation, held.last_seq, events.STOCK_ADJUSTED, held.reservation),
         )
         return [row for seq, body in found for row in told(seq, events.parse(body), None)]
 
@@ -300,6 +312,8 @@ def told(seq: int, event: events.Event, sku: str | None) -> Iterator[HistoryRow]
         "clerk": None if by_itself else data.get("clerk"),
         "note": data.get("note"),
         "document": data.get("document"),
+        "expires_at": data.get("expires_at"),
+        "undoes": data.get("undoes"),
     }
     lines = [entry for entry in event.lines if sku in (None, entry.sku)]
     for entry in lines:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from typer._click import Command as AnyCommand
     from typer._click import Context  # Typer's own copy of click
     from typer.core import TyperOption
 
@@ -45,8 +46,13 @@ class _Script(Command):
         return super().parse_args(ctx, given)
 
 
-def run_script(name: str, function: Callable[..., Any]) -> NoReturn:
-    """Run a Typer function as the command `name`, and end the process with its exit code."""
+def as_command(name: str, function: Callable[..., Any]) -> AnyCommand:
+    """Make the command `name` of a Typer function."""
     app = Typer(add_completion=False, rich_markup_mode=None)
     app.command(name, cls=_Script)(function)
-    sys.exit(run(name, lambda: get_command(app)))
+    return get_command(app)
+
+
+def run_script(name: str, function: Callable[..., Any]) -> NoReturn:
+    """Run a Typer function as the command `name`, and end the process with its exit code."""
+    sys.exit(run(name, lambda: as_command(name, function)))

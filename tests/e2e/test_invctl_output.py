@@ -26,7 +26,7 @@ ADJUSTED = [
 ]
 HISTORY = [
     *("seq", "time", "event", "sku", "on_hand_change", "reserved_change", "on_hand", "reserved", "reservation"),
-    *("reason", "order", "clerk", "note", "document"),
+    *("reason", "order", "clerk", "note", "document", "expires_at", "undoes"),
 ]
 STOCK = ["sku", "name", "price", "currency", "on_hand", "reserved", "available", "version", "as_of_seq"]
 DAEMON = ["running", "pid", "since", "broker", "connection", "why", "hint", "breaker", "metrics", "stores"]
@@ -281,6 +281,7 @@ class TestValues:
         key = clerk("reserve", "MOUSE-001=2", "--order", "A-17", "--clerk", "ana", "-q").out.strip()
         (row,) = clerk("history", "MOUSE-001", "--limit", "1", "-o", "json").json
         assert row.pop("time").endswith("Z")
+        assert row.pop("expires_at").endswith("Z")
         assert row == {
             "seq": 7,
             "event": "reservation.created",
@@ -295,6 +296,7 @@ class TestValues:
             "clerk": "ana",
             "note": None,
             "document": None,
+            "undoes": None,
         }
 
     def test_nothing_is_an_empty_array(self, clerk: Clerk) -> None:
@@ -309,8 +311,8 @@ class TestValues:
         ("product list", ["SKU", "Name", "Price USD"]),
         ("reservations", ["Reservation", "Until UTC", "Left", "Items", "Order", "Clerk"]),
         ("reservations --all", ["Reservation", "Status", "Until UTC", "Left", "Items", "Order", "Clerk"]),
-        ("history", ["Seq", "Time UTC", "Event", "SKU", "On hand", "Reserved", "About"]),
-        ("history MOUSE-001", ["Seq", "Time UTC", "Event", "On hand", "Reserved", "About"]),
+        ("history", ["Seq", "Time UTC", "Event", "SKU", "On hand", "Reserved", "Available", "About"]),
+        ("history MOUSE-001", ["Seq", "Time UTC", "Event", "On hand", "Reserved", "Available", "About"]),
     ],
 )
 def test_the_heads_of_tables(call: Any, command: str, heads: list[str]) -> None:
@@ -323,10 +325,10 @@ def test_history_tells_levels_with_their_change(clerk: Clerk) -> None:
     clerk("confirm", key)
     rows = [re.split(r"\s{2,}", line.strip()) for line in clerk("history", "MOUSE-001").out.splitlines()[2:]]
     assert [[seq, *told] for seq, _, *told in rows] == [
-        ["3", "received", "10 (+10)", "0"],
-        ["7", "reserved", "10", "2 (+2)", f"{key}, order A-17, by ana"],
-        ["8", "cycle count", "9 (-1)", "2", "shelf 4"],
-        ["9", "confirmed", "7 (-2)", "0 (-2)", key],
+        ["3", "received", "10 (+10)", "0", "10"],
+        ["7", "reserved", "10", "2 (+2)", "8", f"{key}, order A-17, by ana"],
+        ["8", "cycle count", "9 (-1)", "2", "7", "shelf 4"],
+        ["9", "confirmed", "7 (-2)", "0 (-2)", "7", key],
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -113,6 +114,30 @@ def test_the_sheet_has_a_barcode_for_each_command(clerk: Clerk, tmp_path: Path) 
     # A command that was scanned from it is that command.
     (line,), _ = scanned(clerk, "MOUSE-001", "!RESERVE", "!QUIT", options=("-q",))
     assert line.startswith("R-")
+
+
+def test_a_scanner_reads_from_the_sheet_what_scan_takes(clerk: Clerk, tmp_path: Path) -> None:
+    pytest.importorskip("barcode")
+    zxingcpp = pytest.importorskip("zxingcpp")
+    from invctl.cli.scan import COMMANDS, MARK
+
+    page = tmp_path / "commands.html"
+    clerk("scan", "--sheet", str(page))
+    drawn = re.findall(r"<svg.*?</svg>", page.read_text(encoding="utf-8"), re.DOTALL)
+    read = [found.text for svg in drawn for found in zxingcpp.read_barcodes(_as_printed(svg))]
+    assert read == [MARK + name for name in COMMANDS]
+
+
+def _as_printed(svg: str, dots_per_mm: int = 20, height: int = 40) -> memoryview:
+    """Draw the bars as grey values, and their quiet zone as it is within the picture."""
+    (width,) = re.findall(r'<svg[^>]* width="([\d.]+)mm"', svg)
+    row = bytearray(b"\xff" * round(float(width) * dots_per_mm))
+    for bar in re.findall(r"<rect [^>]+>", svg):
+        if "fill:black" in bar:
+            left, wide = (float(re.findall(rf' {name}="([\d.]+)mm"', bar)[0]) for name in ("x", "width"))
+            begin, end = round(left * dots_per_mm), round((left + wide) * dots_per_mm)
+            row[begin:end] = bytes(end - begin)
+    return memoryview(bytes(row) * height).cast("B", (height, len(row)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at a terminal of Linux")

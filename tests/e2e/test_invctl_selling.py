@@ -46,12 +46,32 @@ def test_a_sale_as_a_person_reads_it(clerk: Clerk) -> None:
     )
     story = clerk("show", key).out.splitlines()
     assert story[0] == f"{key} confirmed for order A-17: sold 1 LAPTOP-001, 2 MOUSE-001"
-    assert [re.sub(rf"^{TIME}  ", "", line) for line in story[1:]] == [
-        "reserved by ana: 1 LAPTOP-001, 2 MOUSE-001  (event 7)",
-        "extended  (event 8)",
-        "confirmed: 1 LAPTOP-001 sold, 2 MOUSE-001 sold  (event 9)",
+    assert [re.sub(TIME, "TIME", line).removeprefix("TIME  ") for line in story[1:]] == [
+        (
+            "reserved by ana until TIME: 1 LAPTOP-001 (then 3 on hand, 2 available), "
+            "2 MOUSE-001 (then 10 on hand, 8 available)  (event 7)"
+        ),
+        "extended until TIME  (event 8)",
+        (
+            "confirmed: 1 LAPTOP-001 sold (then 2 on hand, 2 available), "
+            "2 MOUSE-001 sold (then 8 on hand, 8 available)  (event 9)"
+        ),
     ]
     assert clerk.stock("MOUSE-001") == (8, 0, 8)
+
+
+def test_what_came_back_of_a_sale_is_in_its_story(clerk: Clerk) -> None:
+    key, other = (clerk("sell", "MOUSE-001=2", "-q").out.strip() for _ in range(2))
+    clerk("undo")
+    clerk("return", "MOUSE-001", "--reason", "wrong colour", "--document", key, "--clerk", "ana")
+    assert (
+        clerk("show", key)
+        .out.splitlines()[-1]
+        .endswith("returned by ana: 1 MOUSE-001 back in stock (then 9 on hand, 9 available), wrong colour  (event 12)")
+    )
+    assert "  correction (undo): 2 MOUSE-001 back in stock (then 8" in clerk("show", other).out
+    assert "wrong colour" not in clerk("show", other).out
+    assert "correction (undo)" in clerk("history", "MOUSE-001").out
 
 
 def test_the_same_sku_twice_is_summed(clerk: Clerk) -> None:
@@ -178,7 +198,8 @@ def test_an_expiry_is_told_alike_by_every_command_swept_or_not(clerk: Clerk, com
     after = [clerk("show", key).out, clerk(*listed).out, clerk(*listed, "-o", "json").json]
     # All that has come is the event.
     assert before[0].endswith("  expired: 7 MOUSE-001 released  (its event is to come)\n")
-    assert after[0] == before[0].replace("(its event is to come)", "(event 8)")
+    left = "(then 10 on hand, 10 available)"
+    assert after[0] == before[0].replace("  (its event is to come)", f" {left}  (event 8)")
     assert after[1] == before[1]
     assert after[2] == [{**before[2][0], "seq": 8}]
     at = re.match(rf"{key} expired at ({TIME}): released", after[0])

@@ -47,8 +47,3 @@ def test_how_long_one_waits_for_the_ledger() -> None:
 
 def test_every_command_of_a_clerk_is_shown() -> None:
     assert [name for name in commands() if f"invctl {name}" not in RUN] == []
-
-
-def test_the_broker_can_be_said_when_a_store_is_opened() -> None:
-    (line,) = [line for line in RUN.splitlines() if line.startswith("    invctl init") and "--redis-url" in line]
-    assert "--namespace" in line
