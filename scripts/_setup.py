@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 # What an extra brings with it.
-_INCLUDED = {"dev": ("demo", "postgres", "replay")}
+_INCLUDED = {"dev": ("demo", "postgres", "replay", "labels", "bench", "otel")}
 # Where pip would put things elsewhere, and what would show it packages that are not in .venv.
 _MISLEADING = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONPATH", "PYTHONHOME")
 _LAST_LINES = 15

@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
 import pip
 import pytest
 
+from scripts._setup import _INCLUDED
 from scripts.chain.waiting import wait_until
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
@@ -157,6 +159,12 @@ def test_each_set_of_extras_is_completed_once(project: Project) -> None:
     assert project.run("replay")[2] == "adding to .venv for this command: replay (once, about a minute) ...\n"
     assert project.builds == 2
     assert [project.run("seed")[0], project.run("replay")[0], project.builds] == [0, 0, 2]
+
+
+def test_what_an_extra_is_said_to_include_is_what_it_includes() -> None:
+    extras = tomllib.loads((SCRIPTS.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    [whole] = [each for each in extras["dev"] if each.startswith("invctl[")]
+    assert {"dev": tuple(whole.removeprefix("invctl[").removesuffix("]").split(","))} == _INCLUDED
 
 
 def test_what_tests_need_includes_what_the_demo_needs(project: Project) -> None:
