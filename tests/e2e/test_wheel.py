@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("invctl", "daemon", "central")
-OF_AN_EXTRA = {"psycopg": "postgres", "barcode": "labels"}
+OF_AN_EXTRA = {"psycopg": "postgres", "barcode": "labels", "opentelemetry": "otel"}
 """What is imported only where an extra was installed."""
 COMMANDS = ("invctl", "invd", "invcentral")
 # What a packager's checkout holds beside the packages, some of which must stay out.

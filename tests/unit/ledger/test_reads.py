@@ -147,11 +147,12 @@ def test_the_history_of_a_sku_tells_its_own_lines_oldest_first(ledger: Ledger, c
     adjustments.adjust(ledger, {"MOUSE": -1}, "damaged", note="wet")
     rows = reads.history(ledger, "MOUSE")
     at = format_time(clock.now_us())
+    until = format_time(clock.now_us() + reservations.HOLD_S * 1_000_000)
     told: list[tuple[Any, ...]] = [
-        ("stock.adjusted", 100, 0, 100, 0, None, "received", None, None, None),
-        ("reservation.created", 0, 3, 100, 3, key, None, "A-1", "ann", None),
-        ("reservation.confirmed", -2, -3, 98, 0, key, None, "A-1", "bob", None),
-        ("stock.adjusted", -1, 0, 97, 0, None, "damaged", None, None, "wet"),
+        ("stock.adjusted", 100, 0, 100, 0, None, "received", None, None, None, None, None),
+        ("reservation.created", 0, 3, 100, 3, key, None, "A-1", "ann", None, None, until),
+        ("reservation.confirmed", -2, -3, 98, 0, key, None, "A-1", "bob", None, None, until),
+        ("stock.adjusted", -1, 0, 97, 0, None, "damaged", None, None, "wet", None, None),
     ]
     seqs = [3, head(ledger) - 2, head(ledger) - 1, head(ledger)]
     values = [(seq, at, event, "MOUSE", *rest, None) for seq, (event, *rest) in zip(seqs, told, strict=True)]
