@@ -260,6 +260,7 @@ def test_what_the_readme_shows_is_run(tmp_path: Path) -> None:
 
 
 @linux_only
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_run_md_shows_is_run(tmp_path: Path) -> None:
     lacks = ""
