@@ -12,6 +12,7 @@ import contextlib
 import os
 import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -181,8 +182,7 @@ def _check_tls(connection: SSLConnection, options: Mapping[str, Any]) -> None:
     for name in _TLS_FILES:
         if path := options.get(name):
             try:
-                with open(path, "rb"):
-                    pass
+                Path(path).open("rb").close()
             except OSError as error:
                 message = f"{name} of the broker's URL, {path}, cannot be read: {error.strerror}"
                 raise InvalidValueError(message, hint="name a file in PEM that this user may read") from None
