@@ -248,6 +248,8 @@ class RedisCaller:
         if connection.is_connected and await connection.can_read():
             await connection.disconnect(nowait=True)
         if not connection.is_connected and not self._closed:
+            # Made anew, as one of TLS goes on with the certificates that it has read.
+            self._connection = connection = self._address.connection(self._limits)
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
         if self._closed:
             await connection.disconnect(nowait=True)

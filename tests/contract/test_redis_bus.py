@@ -392,3 +392,25 @@ async def test_a_rediss_url_speaks_tls_and_checks_the_certificate(broker: Broker
                 await bus.publish("t:up", b"x")
             assert "ssl_ca_certs=" in raised.value.hint
             assert raised.value.details["cause"] == "tls"
+
+
+@pytest.mark.fault_tolerance
+async def test_an_authority_that_is_renewed_is_read_without_a_restart(broker: Broker, tmp_path: Path) -> None:
+    trusted, renewed = self_signed(tmp_path / "ours"), self_signed(tmp_path / "renewed")
+    async with (
+        Proxy(broker.url, tls=serving(trusted)) as line,
+        opened(f"{line.url.replace('redis://', 'rediss://')}?ssl_ca_certs={trusted.pem}") as bus,
+        contextlib.aclosing(bus.subscribe(["t:up"])) as arrivals,
+    ):
+        await anext(arrivals)
+        await bus.publish("t:up", b"before")
+        assert await anext(arrivals) == Message("t:up", b"before")
+        await line.refuse()
+        line.tls = serving(renewed)
+        await line.heal()
+        with pytest.raises(UnreachableError, match="not trusted"):
+            await bus.publish("t:up", b"lost")
+        trusted.pem.write_bytes(renewed.pem.read_bytes())
+        assert await anext(arrivals) == Subscribed(("t:up",))
+        await bus.publish("t:up", b"after")
+        assert await anext(arrivals) == Message("t:up", b"after")

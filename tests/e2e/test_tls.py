@@ -25,8 +25,9 @@ from tests.watching import get, scrape
 
 if TYPE_CHECKING:
     from tests.e2e.clerk import Clerk
+    from tests.watching import Seen
 
-pytestmark = pytest.mark.fault_tolerance
+pytestmark = [pytest.mark.fault_tolerance, pytest.mark.slow]
 
 
 class Trade:
@@ -61,17 +62,19 @@ class Trade:
 
     def says(self, what: str) -> None:
         """Both daemons come to say it, each where it is asked, and in a line of its log with what to do about it."""
-        for url in (self.invd, self.office):
-            eventually(lambda url=url: what in str(get(url, "/readyz").json["reasons"]))
-            assert get(url, "/readyz").status == 503
-        told = [self.clerk(*argv).out for argv in (("status",), ("daemon", "status"), ("doctor",))]
-        assert all(what in each for each in told), told
-        # It writes down once a second what it says here.
+        eventually(lambda: all(what in log for log in self.logs()))
+        # Of a pause, the reason is that of the attempt before it.
+        eventually(lambda: all(what in why for seen in self.ready() for why in seen.json["reasons"].values()))
+        assert [seen.status for seen in self.ready()] == [503, 503]
+        asked = (("status",), ("daemon", "status"), ("doctor",))
+        eventually(lambda: all(what in self.clerk(*argv).out for argv in asked))
         eventually(lambda: what in self.central("status").out)
         for log in self.logs():
-            eventually(lambda log=log: what in log)
             assert all("hint" in line for line in log.splitlines() if what in line)
             assert "Traceback" not in log
+
+    def ready(self) -> list[Seen]:
+        return [get(url, "/readyz") for url in (self.invd, self.office)]
 
     def hides(self) -> None:
         """No place that anybody may look at has the password."""
@@ -81,7 +84,8 @@ class Trade:
         shown = [
             *self.logs(),
             gzip.decompress(bundle.read_bytes()).decode(),
-            *(get(url, path).body.decode() for url in (self.invd, self.office) for path in ("/metrics", "/readyz")),
+            *(seen.body.decode() for seen in self.ready()),
+            *(get(url, "/metrics").body.decode() for url in (self.invd, self.office)),
             *commands(),
         ]
         asked = (("config", "show", "--origin"), ("doctor",), ("status",), ("daemon", "status"), ("daemon", "logs"))
@@ -129,6 +133,6 @@ def test_what_is_wrong_is_said_a_reservation_arrives_once_it_is_mended_and_no_pa
         eventually(lambda: scrape(trade.invd)['invd_acked_seq{store="downtown"}'] == 7)
         (row,) = trade.central("stock", "MOUSE-001", "-o", "json").json
         assert (row["reserved"], row["as_of_seq"]) == (2, 7)
-        eventually(lambda: {get(url, "/readyz").status for url in (trade.invd, trade.office)} == {200})
+        eventually(lambda: [seen.status for seen in trade.ready()] == [200, 200])
         eventually(lambda: "not ready" not in trade.central("status").out)
         trade.hides()
