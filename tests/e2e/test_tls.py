@@ -69,6 +69,9 @@ class Trade:
         asked = (("status",), ("daemon", "status"), ("doctor",))
         eventually(lambda: all(what in self.clerk(*argv).out for argv in asked))
         eventually(lambda: what in self.central("status").out)
+        reasons = self.central("status", "-o", "json").json["process"]["reasons"]
+        assert reasons
+        assert all(what in why for why in reasons.values())
         for log in self.logs():
             assert all("hint" in line for line in log.splitlines() if what in line)
             assert "Traceback" not in log
