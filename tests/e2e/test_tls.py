@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.e2e.clerk import Clerk
     from tests.watching import Seen
 
-pytestmark = [pytest.mark.fault_tolerance, pytest.mark.slow]
+pytestmark = pytest.mark.fault_tolerance
 
 
 class Trade:
