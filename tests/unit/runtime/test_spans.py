@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.metrics
 
+REFUSED = 3
+
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> int:
@@ -37,12 +39,13 @@ def port(monkeypatch: pytest.MonkeyPatch) -> int:
 
 @pytest.fixture
 def endpoint(port: int) -> Iterator[ThreadingHTTPServer]:
-    """What takes spans there, once it is told to serve."""
+    """What takes spans there, once it is told to serve, after it has refused some."""
+    answers = iter([400] * REFUSED)
 
     class Taker(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
+            self.send_response(next(answers, 200))
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
