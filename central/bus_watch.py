@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
 
 class BusWatch:
-    """Whether the bus can be heard. Its loss and its return are each said once."""
+    """Whether the bus can be heard. Its loss is said once for each cause, its return once."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         """Begin with nothing known."""
         self._log = log
         self._heard: bool | None = None
+        self._lost_by = set[str]()
         self._why = "no subscription was confirmed yet"
 
     @property
@@ -26,8 +27,11 @@ class BusWatch:
 
     def lost(self, error: UnreachableError) -> None:
         """Note that the bus could not be reached. A subscription says so after each attempt."""
-        if self._heard is not False:
+        cause = str(error.details.get("cause"))
+        # Whoever has mended a certificate is told of the password that is wrong besides.
+        if cause not in self._lost_by:
             self._log.warning("bus.lost", error=error)
+            self._lost_by.add(cause)
         self._heard = False
         self._why = error.message
 
@@ -39,3 +43,4 @@ class BusWatch:
         """Note that the bus confirmed a subscription."""
         self._log.info("bus.subscribed", broker=broker)
         self._heard = True
+        self._lost_by.clear()

@@ -76,9 +76,11 @@ class Watching:
     def told(self) -> dict[str, Any]:
         """Return what `status` shows of it."""
         where = self._where()
+        ready, told = self.health.readiness()
         return {
             "metrics": where.url,
             "metrics_trouble": where.why_not,
-            "ready": self.health.readiness()[0],
+            "ready": ready,
+            "reasons": told["reasons"],
             "breakers": {breaker.name: breaker.status().as_dict() for breaker in self._breakers},
         }

@@ -70,6 +70,7 @@ class Service:
         self._listening: asyncio.Task[None]
         self._connection = "connecting"
         self._why = self._hint = ""
+        self._lost_by = set[str]()
         self._bus_name = ""
         self._breaker = breaker
         self._spans = spans
@@ -114,9 +115,12 @@ class Service:
         self._watched_at = where
 
     def bus_lost(self, error: UnreachableError) -> None:
-        """Note that the bus cannot be reached, and why: logged once, until it is back."""
-        if self._connection != "lost":
+        """Note that the bus cannot be reached, and why: logged once for each cause, until it is back."""
+        cause = str(error.details.get("cause"))
+        # Whoever has mended a certificate is told of the password that is wrong besides.
+        if cause not in self._lost_by:
             self._log.warning("bus.lost", error=error)
+            self._lost_by.add(cause)
         if (self._connection, self._why) != ("lost", error.message):
             self._connection, self._why, self._hint = "lost", error.message, error.hint
             self._write_status()
@@ -290,6 +294,7 @@ class Service:
 
     def _on_subscribed(self) -> None:
         self._connection, self._why, self._hint = "connected", "", ""
+        self._lost_by.clear()
         self._log.info("bus.subscribed", broker=self._bus_name)
         self._write_status()
         for courier in self._couriers.values():

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
@@ -23,7 +25,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from invctl.errors import InvalidValueError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from redis.asyncio.connection import AbstractConnection
 
@@ -40,6 +42,7 @@ _TLS_OPTIONS = {
     "ssl_min_version",
     "ssl_password",
 }
+_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ class RedisAddress:
         """Read a `redis://`, `rediss://` or `unix://` URL. Raises InvalidValueError, which never shows the URL.
 
         Of the options behind `?` only `db`, `username`, `password` and, for `rediss://`, the `ssl_*` of redis-py are
-        taken: redis-py would let any other override the limits that are set here.
+        taken: redis-py would let any other override the limits that are set here. The files that they name are looked
+        into at once, and again at each connection.
         """
         try:
             parts = urlsplit(url)
@@ -96,7 +100,9 @@ class RedisAddress:
             where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         address = cls(where, connection_class, options)
         try:
-            address.connection(RedisLimits())
+            connection = address.connection(RedisLimits())
+            if isinstance(connection, SSLConnection):
+                _check_tls(connection, options)
         except RedisError:
             raise InvalidValueError("the TLS options of the broker's URL do not hold", hint=_URL_FORMS) from None
         if not where:
@@ -131,8 +137,10 @@ class RedisAddress:
         try:
             yield
         except (TimeoutError, RedisTimeoutError):
+            # A port without TLS waits for the end of a line that the handshake never has.
+            also = ", and that it speaks TLS on this port" if self._connection_class is SSLConnection else ""
             raise self._unreachable(
-                "timeout", "no answer in time", "see whether it is paused, overloaded or cut off"
+                "timeout", "no answer in time", f"see whether it is paused, overloaded or cut off{also}"
             ) from None
         except AuthenticationError as error:
             raise self._unreachable(
@@ -146,6 +154,9 @@ class RedisAddress:
             raise self._unreachable("refused", f"refused: {self._reason(error)}", "see the broker's own log") from None
         # ValueError: what answered does not speak Redis's protocol (a line without end, a length that is no number).
         except (RedisError, OSError, ValueError) as error:
+            for origin in (error, error.__context__):
+                if isinstance(origin, ssl.SSLError):
+                    raise self._unreachable("tls", *_in_words_of_tls(origin)) from None
             raise self._unreachable(
                 "connection", self._reason(error), "see that the broker runs and its URL is right"
             ) from None
@@ -161,6 +172,39 @@ class RedisAddress:
             if secret:
                 text = text.replace(secret, "***")
         return text
+
+
+def _check_tls(connection: SSLConnection, options: Mapping[str, Any]) -> None:
+    """Raise InvalidValueError where the certificates that a URL names cannot be used.
+
+    What is wrong with them would else be said of the broker, and without a file's name.
+    """
+    for name in _TLS_FILES:
+        if path := options.get(name):
+            try:
+                Path(path).open("rb").close()
+            except OSError as error:
+                message = f"{name} of the broker's URL, {path}, cannot be read: {error.strerror}"
+                raise InvalidValueError(message, hint="name a file in PEM that this user may read") from None
+    try:
+        connection.ssl_context.get()
+    except (OSError, ValueError) as error:
+        message = f"the TLS options of the broker's URL do not hold: {_reason_of_tls(error) or 'not what TLS takes'}"
+        raise InvalidValueError(message, hint="certificates and keys are files in PEM") from None
+
+
+def _in_words_of_tls(error: ssl.SSLError) -> tuple[str, str]:
+    """Return what is wrong, and what to do about it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "name who signed it, rediss://...?ssl_ca_certs=/etc/invctl/ca.pem, and a host that it is valid for"
+        return f"its certificate is not trusted: {error.verify_message.rstrip('.')}", hint
+    hint = "see that it speaks TLS on this port, and whether it asks for a certificate"
+    return f"TLS fails: {_reason_of_tls(error) or error}", hint
+
+
+def _reason_of_tls(error: Exception) -> str:
+    # Some have none, not even an empty one.
+    return (getattr(error, "reason", None) or "").lower().replace("_", " ")
 
 
 def _in_words(error: OSError) -> str | None:
@@ -204,6 +248,8 @@ class RedisCaller:
         if connection.is_connected and await connection.can_read():
             await connection.disconnect(nowait=True)
         if not connection.is_connected and not self._closed:
+            # Made anew, as one of TLS goes on with the certificates that it has read.
+            self._connection = connection = self._address.connection(self._limits)
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
         if self._closed:
             await connection.disconnect(nowait=True)

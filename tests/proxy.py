@@ -18,7 +18,7 @@ class Proxy:
 
     def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
         self._target = urlsplit(url)
-        self._tls = tls
+        self.tls = tls
         self._server: asyncio.Server | None = None
         self._pumps: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
@@ -65,7 +65,7 @@ class Proxy:
         self._answers_flow = asyncio.Event()
         self._answers_flow.set()
         if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self.tls)
 
     def swallow(self) -> None:
         """Pass nothing on any more, in either direction; every connection stays open."""

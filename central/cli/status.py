@@ -166,7 +166,7 @@ def _process(record: dict[str, Any], when: LocalTime, *, others: bool) -> list[P
         ("connected", "green") if process["connected"] else ("not connected", "bold red"),
         f", namespace {process['namespace']}",
     ]
-    parts += _pauses(process, when)
+    parts += [*_pauses(process, when), *_lacks(process)]
     if process["metrics"]:
         parts += [("\nmetrics", "bold"), f"      {process['metrics']}/metrics"]
     elif process.get("metrics_trouble"):
@@ -192,6 +192,19 @@ def _pauses(process: dict[str, Any], when: LocalTime) -> list[Part]:
             told += f", tried again at {when.second(parse_time(breaker['next_attempt_at']))}"
         parts += [("\npaused", "bold yellow"), f"      {told}: {breaker['why']}"]
     return parts
+
+
+def _lacks(process: dict[str, Any]) -> list[Part]:
+    """Say why it cannot do its work, as far as no pause says so."""
+    paused = {name for name, breaker in process["breakers"].items() if breaker["state"] != "closed"}
+    paused |= {f"{name}_breaker" for name in paused}
+    reasons = process.get("reasons") or {}
+    return [
+        part
+        for name, why in reasons.items()
+        if name not in paused
+        for part in (("\nnot ready", "bold yellow"), f"    {name}: {why}")
+    ]
 
 
 def _doing(process: dict[str, Any]) -> list[Part]:

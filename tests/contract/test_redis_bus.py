@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import shutil
-import ssl
-import subprocess
 import traceback
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -19,8 +16,9 @@ from invctl.bus.redis import RedisBus
 from invctl.errors import UnreachableError
 from invctl.redis_connection import RedisAddress, RedisCaller, RedisLimits
 from scripts.chain.broker import free_port
+from tests.certificates import self_signed, serving
 from tests.proxy import Proxy
-from tests.servers import Broker, lacking, real_broker
+from tests.servers import Broker, real_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -379,34 +377,40 @@ async def test_a_close_ends_a_publish_that_waits(broker: Broker) -> None:
 
 
 async def test_a_rediss_url_speaks_tls_and_checks_the_certificate(broker: Broker, tmp_path: Path) -> None:
-    certificate, key = self_signed(tmp_path)
-    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    served.load_cert_chain(certificate, key)
-    async with Proxy(broker.url, tls=served) as line:
+    certificate = self_signed(tmp_path / "ours")
+    async with Proxy(broker.url, tls=serving(certificate)) as line:
         secure = line.url.replace("redis://", "rediss://")
         async with (
-            opened(f"{secure}?ssl_ca_certs={certificate}") as bus,
+            opened(f"{secure}?ssl_ca_certs={certificate.pem}") as bus,
             contextlib.aclosing(bus.subscribe(["t:up"])) as arrivals,
         ):
             await anext(arrivals)
             await bus.publish("t:up", b"x")
             assert await anext(arrivals) == Message("t:up", b"x")
         async with opened(secure) as bus:
-            with pytest.raises(UnreachableError, match="certificate"):
+            with pytest.raises(UnreachableError, match="its certificate is not trusted: self-signed") as raised:
                 await bus.publish("t:up", b"x")
+            assert "ssl_ca_certs=" in raised.value.hint
+            assert raised.value.details["cause"] == "tls"
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        lacking("openssl")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "2", "-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
+@pytest.mark.fault_tolerance
+async def test_an_authority_that_is_renewed_is_read_without_a_restart(broker: Broker, tmp_path: Path) -> None:
+    trusted, renewed = self_signed(tmp_path / "ours"), self_signed(tmp_path / "renewed")
+    async with (
+        Proxy(broker.url, tls=serving(trusted)) as line,
+        opened(f"{line.url.replace('redis://', 'rediss://')}?ssl_ca_certs={trusted.pem}") as bus,
+        contextlib.aclosing(bus.subscribe(["t:up"])) as arrivals,
+    ):
+        await anext(arrivals)
+        await bus.publish("t:up", b"before")
+        assert await anext(arrivals) == Message("t:up", b"before")
+        await line.refuse()
+        line.tls = serving(renewed)
+        await line.heal()
+        with pytest.raises(UnreachableError, match="not trusted"):
+            await bus.publish("t:up", b"lost")
+        trusted.pem.write_bytes(renewed.pem.read_bytes())
+        assert await anext(arrivals) == Subscribed(("t:up",))
+        await bus.publish("t:up", b"after")
+        assert await anext(arrivals) == Message("t:up", b"after")

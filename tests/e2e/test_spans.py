@@ -126,10 +126,9 @@ def seqs(spans: list[Any]) -> set[int]:
     return {read(span.attributes)["invctl.seq"] for span in spans}
 
 
-@pytest.mark.parametrize("sampler", ["always_off", "parentbased_traceidratio"])
-def test_what_a_sampler_does_not_take_is_not_sent(chain: Chain, collector: Collector, sampler: str) -> None:
-    chain.environ |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_TRACES_SAMPLER": sampler, **HURRY}
-    chain.environ["OTEL_TRACES_SAMPLER_ARG"] = "0"
+def test_what_a_sampler_does_not_take_is_not_sent(chain: Chain, collector: Collector) -> None:
+    chain.environ |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **HURRY}
+    chain.environ |= {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
     invd, _ = chain.start_daemon(), chain.start_central()
     eventually(lambda: scrape(invd)[ACKED] == 6)
     assert chain.clerk.process("reserve", "MOUSE-001").code == 0
@@ -140,22 +139,18 @@ def test_what_a_sampler_does_not_take_is_not_sent(chain: Chain, collector: Colle
     for process in chain.processes:
         process.terminate()
         process.wait()
-    # A caller that samples decides for its trace, unless all is off.
-    assert set(collector.spans) == (set() if sampler == "always_off" else {TRACE})
+    # A caller that samples decides for its trace.
+    assert set(collector.spans) == {TRACE}
 
 
 @pytest.mark.fault_tolerance
-@pytest.mark.parametrize("trouble", ["hangs", "refuses"])
-def test_an_endpoint_that_hangs_or_refuses_holds_up_nothing(chain: Chain, trouble: str) -> None:
+def test_an_endpoint_that_hangs_holds_up_nothing(chain: Chain) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        if trouble == "refuses":
-            listener.close()
         chain.environ |= {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{listener.getsockname()[1]}",
             "OTEL_BSP_MAX_QUEUE_SIZE": "4",
             "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "1",
-            "OTEL_EXPORTER_OTLP_TIMEOUT": "600" if trouble == "hangs" else "1",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "600",
             **HURRY,
         }
         invd, office = chain.start_daemon(), chain.start_central()
@@ -163,17 +158,12 @@ def test_an_endpoint_that_hangs_or_refuses_holds_up_nothing(chain: Chain, troubl
             assert chain.clerk("reserve", "MOUSE-001").code == 0
         eventually(lambda: scrape(invd)[ACKED] == 15)
         eventually(lambda: scrape(office)["invctl_events_applied_total"] == 15)
-        if trouble == "hangs":
-            with contextlib.closing(listener.accept()[0]) as asked:
-                assert asked.recv(4) == b"POST"
-        else:
-            eventually(lambda: "spans.not_sent" in [line["action"] for line in chain.lines(0)])
+        with contextlib.closing(listener.accept()[0]) as asked:
+            assert asked.recv(4) == b"POST"
         for process in chain.processes:
             process.terminate()
         # Well before the endpoint's ten minutes are over.
         assert [process.wait(60) for process in chain.processes] == [0, 0]
-        told = [line["action"] for number in (0, 1) for line in chain.lines(number)]
-        assert told.count("spans.not_sent") <= 2
 
 
 @pytest.mark.cli

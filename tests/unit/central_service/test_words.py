@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from central.cli import words
 from central.cli.following import Filters
 from central.cli.narrow import cut
+from central.cli.status import _lacks
 from central.cli.tail import _again
 from central.cli.tail_options import parse_start, parse_type
 from central.cli.times import LocalTime
@@ -296,3 +297,14 @@ def test_the_command_that_goes_on_is_one_command_to_a_shell_on_any_screen(
     # Where there are several shards, a number alone would name none.
     assert len(after) == 1 or ":" in given or given == "0"
     assert [word for word in command[2:] if not word.startswith("--from=")] == narrowed
+
+
+def test_why_a_central_is_not_ready_is_said_once_and_not_beside_a_pause_that_says_it() -> None:
+    breakers = {"bus": {"state": "closed"}, "leases": {"state": "half_open"}}
+    reasons = {"leases": "no", "leases_breaker": "half open: no", "bus": "its certificate is not trusted"}
+    told = _lacks({"breakers": breakers, "reasons": reasons})
+    assert "".join(part if isinstance(part, str) else part[0] for part in told) == (
+        "\nnot ready    bus: its certificate is not trusted"
+    )
+    # An older process does not say it.
+    assert _lacks({"breakers": breakers}) == []

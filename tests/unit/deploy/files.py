@@ -18,6 +18,7 @@ GRAFANA = DEPLOY / "grafana"
 DASHBOARD = GRAFANA / "dashboards" / "invctl.json"
 UNITS = DEPLOY / "systemd"
 COMPOSE = DEPLOY / "compose.yml"
+COMPOSE_TLS = DEPLOY / "compose.tls.yml"
 OPERATIONS = ROOT / "docs" / "operations.md"
 _OF_A_FAMILY = re.compile(r"_(?:bucket|sum|count)$")
 _OURS = re.compile(r"\b((?:invctl|invd|invcentral)_\w+)(?:\{([^}]*)\})?")

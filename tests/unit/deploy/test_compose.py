@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.deploy.files import COMPOSE, DASHBOARD, GRAFANA, PROMETHEUS, read
+from tests.unit.deploy.files import COMPOSE, COMPOSE_TLS, DASHBOARD, GRAFANA, PROMETHEUS, read
 
 pytestmark = pytest.mark.metrics
 
@@ -55,3 +56,20 @@ def test_no_password_is_written_down_and_none_may_be_left_out() -> None:
     assert all(re.fullmatch(r"\$\{\w+:\?[^}]+\}", secret) for secret in secrets)
     # A name that moves brings another program by itself.
     assert all(re.search(r":v?\d+\.\d+", each["image"]) for each in services().values())
+
+
+def test_over_tls_the_same_broker_finds_its_certificate_and_is_asked_at_its_port() -> None:
+    (service, added), *others = read(COMPOSE_TLS)["services"].items()
+    assert (service, others) == ("redis", [])
+    options = added["environment"]["REDIS_OPTIONS"].split()
+    assert services()["redis"]["command"][-1].endswith("$$REDIS_OPTIONS")
+    (volume,) = added["volumes"]
+    mount = re.fullmatch(r"(\$\{\w+:\?[^}]+\}):(/\w+):ro", volume)
+    assert mount
+    here, there = mount.groups()
+    named = {Path(options[at + 1]) for at, option in enumerate(options) if option.endswith("-file")}
+    assert {path.parent for path in named} == {Path(there)}
+    assert all(path.name in here for path in named)
+    (port,) = (options[at + 1] for at, option in enumerate(options) if option == "--tls-port")
+    assert f"-p {port} --tls" in added["healthcheck"]["test"][-1]
+    assert f"@HOST:{port}/0?ssl_ca_certs=" in COMPOSE_TLS.read_text(encoding="utf-8")

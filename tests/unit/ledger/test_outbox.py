@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from invctl.errors import NotEnoughStockError
-from invctl.ledger import outbox, products, reads, reservations, seeding
+from invctl.ledger import bulk, outbox, products, reads, reservations, seeding
+from invctl.ledger.disk import DiskLowError
 from invctl.ledger.outbox import LedgerOutbox
 from invctl.model.chain import GENESIS, Head, Run, links
 from invctl.settings import POKE_FILE, RUN
@@ -102,6 +103,11 @@ class TestPoke:
         outbox.remember_link(ledger, acked_seq=5, state="up", reason="", suspects=1)
         reads.reservation(ledger, key)
         seeding.reset(ledger, dry_run=True)
+        # What is only tried is nobody's refusal, be it of the stock or of the disk.
+        for lines in ([bulk.Line(1, "LAPTOP", -11, "damaged")], [bulk.Line(1, "LAPTOP", 1, "received")]):
+            with pytest.raises((NotEnoughStockError, DiskLowError)):
+                bulk.adjust(ledger, lines, dry_run=True)
+            ledger.reserve_bytes = 1 << 62
         assert self.drained(daemon) == b""
 
     @pytest.mark.usefixtures("daemon")
