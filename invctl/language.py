@@ -46,14 +46,21 @@ def of(locale: str) -> str:
 
 
 def speak(locale: str) -> None:
-    """Speak the language of a locale from now on."""
+    """Speak the language of a locale from now on; English where its catalogue cannot be read."""
     global _catalogue, _comma  # noqa: PLW0603 - a process speaks to one person
     if of(locale) == ENGLISH:
         _catalogue, _comma = None, False
         return
-    import gettext  # noqa: PLC0415 - whoever is spoken to in English does without
+    # Whoever is spoken to in English does without them.
+    import gettext  # noqa: PLC0415
+    import struct  # noqa: PLC0415
 
-    _catalogue = gettext.translation(DOMAIN, LOCALES, [SPANISH])
+    try:
+        _catalogue = gettext.translation(DOMAIN, LOCALES, [SPANISH])
+    except (OSError, ValueError, struct.error):
+        # A shop must be able to sell with what the installation left of the catalogue.
+        _catalogue, _comma = None, False
+        return
     territory = re.match(r"es[_-]([a-z0-9]+)", locale.lower())
     _comma = territory is None or territory[1].upper() not in _POINT_IN
 

@@ -6,6 +6,7 @@ import sys
 import termios
 import tty
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def words(prompt: str = "") -> Iterator[str]:
     corrected. Ctrl-C is KeyboardInterrupt, as everywhere.
     """
     stdin, stderr = sys.stdin, sys.stderr
+    if isinstance(stdin, TextIOWrapper):
+        # Else a byte that is no Unicode, as of a scanner set to Latin-1, would end the session, and its basket.
+        stdin.reconfigure(errors="surrogateescape")
     if not stdin.isatty():
         yield from _of_a_pipe(stdin)
         return

@@ -13,6 +13,7 @@ _DURATION = r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,
 _DIGITS_MAX = 18
 # A comma before one or two digits can be no thousands: it is the mark of decimals, as most of the world writes it.
 _MONEY = r"([0-9]{1,12})(?:\.([0-9]{1,6})|,([0-9]{1,2}))?"
+_COMMA_DIGITS_MAX = 2
 
 
 def parse_duration(text: str) -> int:
@@ -51,6 +52,8 @@ def parse_money(text: str, exponent: int) -> int:
     Raises InvalidValueError, also for more decimals than the currency has: nothing is rounded.
     """
     example = format_money(80 * 10**exponent, exponent)
+    if exponent > _COMMA_DIGITS_MAX:
+        example = example.replace(",", ".")
     match = re.fullmatch(_MONEY, text)
     if match is None:
         raise InvalidValueError(

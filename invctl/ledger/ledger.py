@@ -6,6 +6,7 @@ The operations themselves are functions in `products`, `adjustments` and `reserv
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -325,7 +326,9 @@ class Ledger:
         with suppress(OSError):
             fd = os.open(self._poke_file, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                os.write(fd, f"{refusal}!".encode())
+                # What else may be there (a backup put back, a link) is not ours to write into.
+                if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                    os.write(fd, f"{refusal}!".encode())
             finally:
                 os.close(fd)
 

@@ -291,7 +291,7 @@ class Write:
         return [ReservationLine(*row) for row in found]
 
     def _moved(self, moves: Sequence[Move]) -> list[StockLevel]:
-        """Change the levels, and return what each came to. A SKU may be moved more than once."""
+        """Change the levels, and return what each came to."""
         self.levels([move.sku for move in moves])
         known, after, changed = self._levels, [], []
         for move in moves:

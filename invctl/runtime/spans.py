@@ -47,18 +47,15 @@ class Spans:
     """Where spans go. Any thread may call; none is ever held up."""
 
     def __init__(self, process: str, version: str, log: FilteringBoundLogger) -> None:
-        """Begin to send, as the environment says. Raises InvalidValueError where that cannot be done."""
-        try:
-            from opentelemetry import trace as api  # noqa: PLC0415 - it may not be installed, and is mostly not wanted
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-            from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
-            from opentelemetry.sdk.trace import ReadableSpan, TracerProvider  # noqa: PLC0415
-            from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-            from opentelemetry.sdk.trace.sampling import Decision  # noqa: PLC0415
-            from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
-        except ImportError:
-            hint = f"pip install 'invctl[otel]', or unset {' and '.join(_ENDPOINTS)}"
-            raise InvalidValueError(_MISSING, hint=hint) from None
+        """Begin to send, as the environment says. Raises ImportError, or what OpenTelemetry says of the environment."""
+        from opentelemetry import trace as api  # noqa: PLC0415 - it may not be installed, and is mostly not wanted
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import ReadableSpan, TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.sdk.trace.sampling import Decision  # noqa: PLC0415
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
+
         # It tells each failure at length, and each span that is dropped; we tell the first, and the end.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self._api = api
@@ -69,10 +66,7 @@ class Spans:
         self._sampler = TracerProvider(resource=self._resource, shutdown_on_exit=False).sampler
         self._sampled = Decision.RECORD_AND_SAMPLE
         self._scope = InstrumentationScope(process, version)
-        try:
-            self._processor = BatchSpanProcessor(_told(OTLPSpanExporter(), log))
-        except ValueError as error:
-            raise InvalidValueError(f"spans cannot be sent: {error}", hint="see the OTEL_ variables") from None
+        self._processor = BatchSpanProcessor(_told(OTLPSpanExporter(), log))
 
     def wants(self, trace: str, parent: str, *, sampled: bool) -> bool:
         """Tell whether a trace is to be seen. With a `parent` that one decides, by `sampled`; without, the sampler."""
@@ -120,7 +114,14 @@ def spans_of(process: str, version: str, environ: Mapping[str, str], log: Filter
     off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
     if off or not any(environ.get(name) for name in _ENDPOINTS):
         return None
-    return Spans(process, version, log)
+    try:
+        return Spans(process, version, log)
+    except ImportError:
+        hint = f"pip install 'invctl[otel]', or unset {' and '.join(_ENDPOINTS)}"
+        raise InvalidValueError(_MISSING, hint=hint) from None
+    except (ValueError, RuntimeError) as error:
+        # Already as it is imported it looks at some of its variables.
+        raise InvalidValueError(f"spans cannot be sent: {error}", hint="see the OTEL_ variables") from None
 
 
 def _told(exporter: SpanExporter, log: FilteringBoundLogger) -> SpanExporter:

@@ -55,6 +55,17 @@ def test_tab_ends_a_code_as_enter_does_and_a_number_may_stand_before_it(clerk: C
     assert [(each["sku"], each["quantity"]) for each in record["lines"]] == [("LAPTOP-001", 1), ("MOUSE-001", 2)]
 
 
+def test_a_byte_that_is_no_unicode_costs_a_word_and_not_the_basket(clerk: Clerk) -> None:
+    command = [*INVCTL, "--home", str(clerk.home), "scan", "-o", "json"]
+    # As Python reads in a locale such as es_ES.UTF-8, which not every machine has.
+    environ = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    typed_bytes = b"MOUSE-001\n4006\xe1\nMOUSE-001\nsell\n"
+    done = subprocess.run(command, input=typed_bytes, capture_output=True, check=False, cwd=ROOT, env=environ)
+    assert done.returncode == 0, done.stderr
+    assert b"the text is not Unicode" in done.stderr
+    assert json.loads(done.stdout)["lines"][0]["confirmed"] == 2
+
+
 def test_a_code_that_nobody_knows_is_given_to_an_item_only_by_hand(clerk: Clerk) -> None:
     # What is scanned next is an item of its own, not the answer to the question.
     out, talk = scanned(clerk, EAN, "MOUSE-001", "cancel", EAN, "=LAPTOP-001", "sell", options=("-o", "json"))

@@ -93,5 +93,17 @@ def test_money_is_shown_as_the_clerks_country_writes_it(locale: str, shown: str)
         language.speak("en")
 
 
+@pytest.mark.parametrize("exponent", [0, 2, 3, 4])
+@pytest.mark.parametrize("locale", ["en", "es_ES"])
+def test_what_the_hint_shows_can_be_typed(locale: str, exponent: int) -> None:
+    language.speak(locale)
+    try:
+        with pytest.raises(InvalidValueError) as caught:
+            parse_money("?", exponent)
+        assert parse_money(caught.value.hint.split()[-1], exponent) == 80 * 10**exponent
+    finally:
+        language.speak("en")
+
+
 def test_negative_money_can_be_shown() -> None:
     assert format_money(-5, 2) == "-0.05"

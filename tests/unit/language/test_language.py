@@ -19,6 +19,7 @@ from invctl.sync.shipper import Shipper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.cli
 
@@ -133,3 +134,17 @@ def test_a_moment_is_understood_in_both_languages_whichever_is_spoken() -> None:
     when = StoreTime("UTC", parse_time("2026-11-24T09:30:00Z"))
     assert parse_moment("ayer 18:00", when) == parse_moment("yesterday 18:00", when)
     assert parse_moment("hoy", when) == parse_moment("today", when)
+
+
+@pytest.mark.parametrize("left", [None, b"", b"not a catalogue, though as long as one begins"])
+def test_without_a_catalogue_that_can_be_read_it_speaks_english(
+    left: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(language, "LOCALES", str(tmp_path))
+    if left is not None:
+        folder = tmp_path / "es" / "LC_MESSAGES"
+        folder.mkdir(parents=True)
+        (folder / "invctl.mo").write_bytes(left)
+    language.speak("es_ES")
+    assert language.current() == "en"
+    assert (language.number(1234.5), _("no product {sku}", sku="X")) == ("1,234.5", "no product X")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from invctl.errors import NotEnoughStockError
+from invctl.errors import NotEnoughStockError, NotFoundError
 from invctl.ledger import bulk, outbox, products, reads, reservations, seeding
 from invctl.ledger.disk import DiskLowError
 from invctl.ledger.outbox import LedgerOutbox
@@ -134,3 +134,14 @@ def fill(ledger: Ledger) -> None:
             os.write(fd, b"!" * 4096)
     finally:
         os.close(fd)
+
+
+def test_what_is_no_pipe_is_not_written_into(ledger: Ledger) -> None:
+    (ledger.home / RUN).mkdir()
+    precious = ledger.home / "precious"
+    precious.write_text("kept")
+    (ledger.home / RUN / POKE_FILE).symlink_to(precious)
+    products.add(ledger, "MOUSE-001", "Mouse")
+    with pytest.raises(NotFoundError):
+        reservations.reserve(ledger, {"GHOST": 1})
+    assert precious.read_text() == "kept"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from invctl.runtime.spans import Span, Spans
+from invctl.errors import InvalidValueError
+from invctl.runtime.spans import Span, Spans, spans_of
 from scripts.chain.broker import free_port
 from scripts.chain.waiting import wait_until
 from tests.watching import PATIENCE_S
@@ -99,3 +101,22 @@ def test_an_endpoint_that_is_away_is_said_once_and_so_is_its_return(endpoint: Th
         endpoint.shutdown()
         serving.join()
     assert [line["event"] for line in lines] == ["spans.not_sent", "spans.sent_again"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-5"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "junk"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "-3"),
+        ("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "nobody"),
+    ],
+)
+def test_a_variable_that_opentelemetry_does_not_take_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InvalidValueError, match="spans cannot be sent") as raised:
+        spans_of("invd", "1", os.environ, structlog.get_logger())
+    assert "OTEL_" in raised.value.hint
