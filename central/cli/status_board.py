@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 2
 WELL = "well"
-_SILENT = "its daemon or the way here: `invctl status` there says which"
+_SILENT = "`invctl status` there says why"
 _COLUMNS = [
     Column("store", style="bold cyan"),
     Column("state"),

@@ -190,8 +190,10 @@ class Counter:
             self._unknown = code
             self._bell()
             hint = _(": {mark}SKU gives it to an item, such as {mark}MOUSE-001", mark=ASSIGN)
-            near = _nearest(error, self._ledger).hint if not code.isdigit() else ""
-            self._out.talk([(_("nobody knows {code}", code=code), "bold yellow"), hint, f" ({near})" if near else ""])
+            self._out.talk([(_("nobody knows {code}", code=code), "bold yellow"), hint])
+            near = _nearest(error, self._ledger)
+            if "nearest" in near.details:
+                self._out.talk(f"  {near.hint}")
             return
         self._put(row)
 

@@ -113,7 +113,7 @@ def test_an_item_is_taken_out_whenever_it_was_scanned(clerk: Clerk) -> None:
 
 
 def test_a_code_that_begins_as_taking_out_does_is_still_its_items(clerk: Clerk) -> None:
-    clerk("barcode", "add", "MOUSE-001", "-SHELF-7")
+    clerk("barcode", "add", "--", "MOUSE-001", "-SHELF-7")
     _, talk = scanned(clerk, "-SHELF-7")
     assert "1 x MOUSE-001" in talk
 
@@ -133,6 +133,9 @@ def test_undo_takes_back_a_scan_and_with_an_empty_basket_the_last_action(clerk: 
     sold, undone = (json.loads(line) for line in out)
     assert [each["sku"] for each in sold["lines"]] == ["MOUSE-001"]
     assert undone["undid"] == "reservation.confirmed"
+    _, talk = scanned(clerk, "nobody", "LAPTOP-01")
+    assert "did you mean LAPTOP-001?" in talk
+    assert talk.count("did you mean") == 1
     assert clerk("stock", "MOUSE-001", "-o", "json").json[0]["on_hand"] == before
     assert clerk("verify", "-q").code == 0
 
