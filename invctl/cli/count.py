@@ -160,6 +160,8 @@ def _difference(each: Line) -> str:
 
 def _summed(found: list[Line]) -> str:
     sums = _sums(found)
+    if not sums["more"] and not sums["fewer"]:
+        return _("{items} counted, all as it should be", items=_n("{n:,} item", "{n:,} items", sums["items"]))
     return _(
         "{items} counted, {more} more and {fewer:,} fewer than there should have been",
         items=_n("{n:,} item", "{n:,} items", sums["items"]),

@@ -42,3 +42,10 @@ def test_one_unit_is_one(clerk: Clerk) -> None:
     clerk("count", "start")
     clerk("count", "line", "MOUSE-001", str(on_hand + 1))
     assert "1 item counted, 1 unit more and 0 fewer than there should have been" in clerk("count", "finish").out
+
+
+def test_nothing_amiss_is_said_in_words(clerk: Clerk) -> None:
+    on_hand = clerk("stock", "MOUSE-001", "-o", "json").json[0]["on_hand"]
+    clerk("count", "start")
+    clerk("count", "line", "MOUSE-001", str(on_hand))
+    assert "posted: 1 item counted, all as it should be" in clerk("count", "finish").out
