@@ -55,7 +55,9 @@ def parse_date(text: str) -> date:
         day = None
     # The ends of the calendar have no midnight in some time zones; and there are other ways to write it.
     if day is None or day.isoformat() != text or not 1970 <= day.year < 9999:
-        raise InvalidValueError(f"{text!r} is not a date", hint="write it as 2026-11-24")
+        raise InvalidValueError(
+            f"{text!r} is not a date", hint="write it as 2026-11-24: a store's own day, in its zone"
+        )
     return day
 
 

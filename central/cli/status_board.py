@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 2
 WELL = "well"
+_SILENT = "`invctl status` there says why"
 _COLUMNS = [
     Column("store", style="bold cyan"),
     Column("state"),
@@ -79,7 +80,7 @@ def board(now: Status | None, database: str, every_s: int, trouble: str, *, stre
     when = LocalTime(now.now_us if now else SystemClock().now_us())
     read_at = f"{when.second(now.now_us)} {when.zone}" if now else "never"
     head: list[list[Part]] = [
-        [("head office", "bold"), f"  {database}, as of {read_at}, every {every_s} s; Ctrl-C ends it"]
+        [("head office", "bold"), f"  as of {read_at}, every {every_s} s; Ctrl-C ends it; {database}"]
     ]
     if trouble:
         head.append([("attention", "bold red"), f"    {trouble}; what is shown is what was read last"])
@@ -122,7 +123,7 @@ def _urgency(row: StoreRow, now_us: int) -> tuple[int, int, str]:
 
 
 def _for_people(row: StoreRow, now_us: int) -> dict[str, Any]:
-    why = [words.lacking(row.fresh), words.other_ledger(row, now_us), "may have moved" if row.fresh.silent else ""]
+    why = [words.lacking(row.fresh), words.other_ledger(row, now_us), _SILENT if row.fresh.silent else ""]
     waits = "see `invcentral stores list`" if row.status != ADMITTED else ""
     return {
         "store": row.store,

@@ -53,11 +53,7 @@ def list_(ctx: Context) -> None:
         return
     when = LocalTime(now)
     records = [_for_people(row, when) for row in rows]
-    columns = [
-        column._replace(title=f"First heard {when.zone}") if column.key == "first_heard" else column
-        for column in telling(_PEOPLES, records, ("name", "currency"))
-    ]
-    out.rows(columns, records, empty="no store has spoken yet")
+    out.rows(_columns(records, when), records, empty="no store has spoken yet")
     for row in rows:
         for trouble in words.troubles(row, now):
             out.talk([("attention:", "bold yellow"), f" {trouble}"])
@@ -101,7 +97,7 @@ def show(ctx: Context, store: Store) -> None:
         }
         out.result(record, message=store, ident=store)
         return
-    out.rows(telling(_PEOPLES, [_for_people(row, when)], ("name", "currency")), [_for_people(row, when)])
+    out.rows(_columns([_for_people(row, when)], when), [_for_people(row, when)])
     for trouble in words.troubles(row, now):
         out.talk([("attention:", "bold yellow"), f" {trouble}"])
     if copies is not None:
@@ -172,6 +168,13 @@ def remove(ctx: Context, store: Store) -> None:
         remove_store(connection, store)
         connection.commit()
     output(ctx).result({"store": store, "removed": True}, message=[(store, "bold cyan"), " is removed"], ident=store)
+
+
+def _columns(records: list[dict[str, Any]], when: LocalTime) -> list[Column]:
+    return [
+        column._replace(title=f"First heard {when.zone}") if column.key == "first_heard" else column
+        for column in telling(_PEOPLES, records, ("name", "currency"))
+    ]
 
 
 def _for_people(row: StoreRow, when: LocalTime) -> dict[str, Any]:

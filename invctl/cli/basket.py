@@ -63,6 +63,15 @@ class Basket:
             del self.lines[sku]
         return sku, quantity
 
+    def take_out(self, sku: str) -> int:
+        """Take an item out altogether. Returns how many of it there were."""
+        self._steps = [step for step in self._steps if step[0] != sku]
+        return self.lines.pop(sku, 0)
+
+    def rows(self) -> list[tuple[StockRow, int]]:
+        """Return what is in it, and how many of each."""
+        return [(self._rows[sku], quantity) for sku, quantity in self.lines.items()]
+
     def clear(self) -> None:
         """Take everything out."""
         self.lines.clear()

@@ -54,6 +54,11 @@ def line(
     with open_ledger(ctx) as ledger:
         counted = counting.line(ledger, meant(ledger, sku), quantity, more=more, origin=origin(clerk, None))
     told = _(" {counted:,} counted, {difference}", counted=counted.counted, difference=_difference(counted))
+    if counted.found_before is not None:
+        # Both shelves are of one moment: the sum is not what the clerk would make it, where trade went on.
+        told += _("; {before:,} counted before", before=counted.found_before)
+        told += _(", {moved:+,} moved since", moved=counted.moved) if counted.moved else ""
+        told += _(", {quantity:,} more now", quantity=quantity)
     output(ctx).result(_record(counted), message=[(counted.sku, "bold cyan"), told], ident=counted.sku)
 
 
@@ -123,8 +128,8 @@ def _table(ctx: Context, found: list[Line], when: StoreTime) -> None:
         Column("reserved", drop=5),
         Column("counted_at", "Counted at", show=when.short, drop=2),
         Column("counted_seq", in_table=False),
-        Column("clerk", drop=6),
-        Column("stale", show=_, folds=True, drop=1),
+        Column("clerk", drop=6, in_table=any(each.clerk for each in found)),
+        Column("stale", show=_, folds=True, drop=1, in_table=any(each.stale for each in found)),
     ]
     output(ctx).rows(columns, [_record(each) for each in found], empty=_("nothing was counted yet"))
 
@@ -155,10 +160,12 @@ def _difference(each: Line) -> str:
 
 def _summed(found: list[Line]) -> str:
     sums = _sums(found)
+    if not sums["more"] and not sums["fewer"]:
+        return _("{items} counted, all as it should be", items=_n("{n:,} item", "{n:,} items", sums["items"]))
     return _(
-        "{items} counted, {more:,} units more and {fewer:,} fewer than there should have been",
+        "{items} counted, {more} more and {fewer:,} fewer than there should have been",
         items=_n("{n:,} item", "{n:,} items", sums["items"]),
-        more=sums["more"],
+        more=_n("{n:,} unit", "{n:,} units", sums["more"]),
         fewer=sums["fewer"],
     )
 

@@ -11,13 +11,15 @@ from invctl.cli.command import open_ledger
 from invctl.cli.holding import tell_asides
 from invctl.cli.origin import origin
 from invctl.cli.parameters import Clerk  # noqa: TC001
-from invctl.cli.words import units
+from invctl.cli.words import called, units
 from invctl.console.command import output
 from invctl.language import _
 from invctl.ledger import undoing
+from invctl.model import events
 
 if TYPE_CHECKING:
     from invctl.ledger.undoing import Undone
+    from invctl.model.events import Event
 
 
 def undo(ctx: Context, clerk: Clerk = None) -> None:
@@ -57,7 +59,7 @@ def as_record(done: Undone) -> dict[str, Any]:
 
 
 def sentence(done: Undone) -> str:
-    """Return what was undone, for a person: `undid event 7, reserved: 2 MOUSE-001 released`."""
+    """Return what was undone, for a person: `undid event 7 (reservation R-7K4QMQ): 2 MOUSE-001 released`."""
     lines = done.receipt.event.lines
     if barcode := done.event.data.get("barcode"):
         return _(
@@ -75,6 +77,13 @@ def sentence(done: Undone) -> str:
             _("{items} taken out again", items=units(out))
         ] * bool(out)
         what = ", ".join(parts)
-    return _(
-        "undid event {seq} ({event}): {what}", seq=done.seq, event=done.event.type.removeprefix("inventory."), what=what
-    )
+    return _("undid event {seq} ({event}): {what}", seq=done.seq, event=_event(done.event), what=what)
+
+
+def _event(event: Event) -> str:
+    reservation = event.data.get("reservation")
+    if event.type == events.RESERVATION_CREATED:
+        return _("reservation {reservation}", reservation=reservation)
+    if event.type == events.RESERVATION_CONFIRMED:
+        return _("sale {reservation}", reservation=reservation)
+    return called(event.data["reason"])

@@ -47,7 +47,8 @@ class Count(NamedTuple):
 class Line(NamedTuple):
     """What was counted of one SKU, after event `seq`, when there should have been `expected`.
 
-    `stale` says why the line is not to be trusted, empty where it is.
+    `stale` says why the line is not to be trusted, empty where it is. Of a line that was just added to,
+    `found_before` is what it was before, and `moved` the change of the stock between.
     """
 
     sku: str
@@ -60,6 +61,8 @@ class Line(NamedTuple):
     at_us: int
     clerk: str
     stale: str
+    found_before: int | None = None
+    moved: int = 0
 
     @property
     def variance(self) -> int:
@@ -95,15 +98,18 @@ def line(ledger: Ledger, sku: str, quantity: int, *, more: bool = False, origin:
             raise _none()
         write.level(sku)
         before = first(write.connection, "SELECT quantity, seq FROM counted WHERE sku = ?", (sku,)) if more else None
+        found_before, moved = None, 0
         if before is not None:
             # Both shelves are of one moment then: what moved between them is taken off what was found first.
-            quantity = check_quantity(quantity + before[0] + _moved(write, sku, before[1]), least=0)
+            found_before, moved = before[0], _moved(write, sku, before[1])
+            quantity = check_quantity(quantity + found_before + moved, least=0)
         write.connection.execute(
             "INSERT OR REPLACE INTO counted VALUES (?, ?, ?, ?, ?)",
             (sku, quantity, write.head.seq, write.now_us, origin.clerk),
         )
         write.commit()
-    return next(each for each in lines(ledger) if each.sku == sku)
+    counted = next(each for each in lines(ledger) if each.sku == sku)
+    return counted._replace(found_before=found_before, moved=moved)
 
 
 def current(ledger: Ledger) -> Count | None:

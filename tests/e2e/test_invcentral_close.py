@@ -103,7 +103,7 @@ def test_the_page_needs_nothing_else_and_escapes_what_stores_are_called(filled: 
 @pytest.mark.parametrize("day", ["yesterday", "2026-02-30", "20260101", "2026-W01-1", "0001-01-01", "9999-12-31", ""])
 def test_what_is_no_date_is_answered_with_the_form(filled: Office, day: str) -> None:
     done = filled("close", "--date", day, "-o", "json")
-    assert (done.code, done.error["hint"]) == (2, "write it as 2026-11-24")
+    assert (done.code, done.error["hint"]) == (2, "write it as 2026-11-24: a store's own day, in its zone")
 
 
 def test_a_file_that_cannot_be_written_is_said(filled: Office, tmp_path: Path) -> None:

@@ -53,6 +53,9 @@ def test_a_clerk_reads_spanish(clerk: Clerk) -> None:
     assert stock.split()[:5] == ["SKU", "Nombre", "Precio", "USD", "Existencias"]
     undone = clerk.process("undo", env=SPANISH)
     assert (undone.code, undone.err.splitlines()[0][:7]) != (1, "unexpec")
+    key = clerk("reserve", "MOUSE-001", "-q").out.strip()
+    undone = clerk.process("undo", env=SPANISH)
+    assert undone.out.endswith(f"(reserva {key}): 1 MOUSE-001 liberado\n")
     usage = clerk.process("adjust", "MOUSE-001", "-1", env=SPANISH)
     assert usage.err.startswith("error: Falta la opción '--reason'. Uno de estos: received")
 

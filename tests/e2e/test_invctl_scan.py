@@ -95,6 +95,48 @@ def test_a_wrong_word_loses_nothing(clerk: Clerk) -> None:
     assert clerk("stock", "MOUSE-001", "-o", "json").json[0]["reserved"] == 0
 
 
+def test_a_code_that_was_misread_is_said_to_be_and_given_to_nobody(clerk: Clerk) -> None:
+    out, talk = scanned(clerk, "4006381333930", "=MOUSE-001")
+    assert out == []
+    assert "the last digit should be 1: scan it again" in talk
+    assert "nobody knows" not in talk
+    assert "there is no code to give to an item" in talk
+    assert clerk("barcode", "list", "-o", "json").json == []
+
+
+def test_a_mistyped_sku_is_typed_again_without_scanning_the_code_again(clerk: Clerk) -> None:
+    out, talk = scanned(clerk, "3*", EAN, "=MOUSE-01", "=MOUSE-001", "sell", options=("-o", "json"))
+    assert "did you mean MOUSE-001?" in talk
+    # Also so many as were said before it.
+    assert [(each["sku"], each["confirmed"]) for each in json.loads(out[0])["lines"]] == [("MOUSE-001", 3)]
+    assert clerk("barcode", "list", "-o", "json").json == [{"barcode": EAN, "sku": "MOUSE-001"}]
+
+
+def test_an_item_is_taken_out_whenever_it_was_scanned(clerk: Clerk) -> None:
+    clerk("barcode", "add", "MOUSE-001", EAN)
+    words = ("2*MOUSE-001", "LAPTOP-001", "MOUSE-001", f"-{EAN}", "-MOUSE-001", "undo", "sell")
+    out, talk = scanned(clerk, *words)
+    assert "3 MOUSE-001 taken out of the basket" in talk
+    assert "there is no MOUSE-001 in the basket" in talk
+    assert "1 LAPTOP-001 taken out of the basket" in talk
+    assert out == []
+    assert "the basket is empty" in talk
+
+
+def test_a_code_that_begins_as_taking_out_does_is_still_its_items(clerk: Clerk) -> None:
+    clerk("barcode", "add", "--", "MOUSE-001", "-SHELF-7")
+    _, talk = scanned(clerk, "-SHELF-7")
+    assert "1 x MOUSE-001" in talk
+
+
+def test_the_basket_is_shown_with_names_and_says_what_has_no_price(clerk: Clerk) -> None:
+    clerk("product", "add", "PAD-001", "--name", "Mouse pad")
+    clerk("product", "add", "CABLE-001", "--name", "Cable", "--price", "4.50")
+    _, talk = scanned(clerk, "2*CABLE-001", "basket", "PAD-001", "basket")
+    assert "  2 x CABLE-001  Cable  9.00\n2 units in the basket, 9.00 USD\n" in talk
+    assert "  1 x PAD-001  Mouse pad\n3 units in the basket, no total: PAD-001 without a price\n" in talk
+
+
 def test_undo_takes_back_a_scan_and_with_an_empty_basket_the_last_action(clerk: Clerk) -> None:
     before = clerk("stock", "MOUSE-001", "-o", "json").json[0]["on_hand"]
     out, talk = scanned(clerk, "MOUSE-001", "LAPTOP-001", "undo", "sell", "undo", options=("-o", "json"))
@@ -102,6 +144,9 @@ def test_undo_takes_back_a_scan_and_with_an_empty_basket_the_last_action(clerk: 
     sold, undone = (json.loads(line) for line in out)
     assert [each["sku"] for each in sold["lines"]] == ["MOUSE-001"]
     assert undone["undid"] == "reservation.confirmed"
+    _, talk = scanned(clerk, "nobody", "LAPTOP-01")
+    assert "did you mean LAPTOP-001?" in talk
+    assert talk.count("did you mean") == 1
     assert clerk("stock", "MOUSE-001", "-o", "json").json[0]["on_hand"] == before
     assert clerk("verify", "-q").code == 0
 

@@ -62,7 +62,7 @@ def test_a_sale_as_a_person_reads_it(clerk: Clerk) -> None:
 
 def test_what_came_back_of_a_sale_is_in_its_story(clerk: Clerk) -> None:
     key, other = (clerk("sell", "MOUSE-001=2", "-q").out.strip() for _ in range(2))
-    clerk("undo")
+    assert clerk("undo").out == f"undid event 10 (sale {other}): 2 MOUSE-001 back in stock\n"
     clerk("return", "MOUSE-001", "--reason", "wrong colour", "--document", key, "--clerk", "ana")
     assert (
         clerk("show", key)

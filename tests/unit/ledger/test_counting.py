@@ -62,6 +62,7 @@ def test_a_second_shelf_is_added_and_sales_between_the_two_are_taken_off(store: 
     # Ten of the sixty are gone by now; forty lie elsewhere.
     line = counting.line(store, "MOUSE-001", 40, more=True)
     assert (line.counted, line.expected, line.variance) == (90, 90, 0)
+    assert (line.found_before, line.moved) == (60, -10)
     # Without `more`, the last word stands alone.
     assert counting.line(store, "MOUSE-001", 89).variance == -1
 
