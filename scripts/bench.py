@@ -48,7 +48,8 @@ def parse_scale(text: str) -> float:
 def bench(
     ctx: Context,
     write: Annotated[
-        bool, Option("--write", help="Put the table and the pictures into docs/performance.md; with --scale 1 alone.")
+        bool,
+        Option("--write", help="Renew these figures, and the pictures, in docs/performance.md; with --scale 1 alone."),
     ] = False,
     only: Annotated[
         list[str] | None,

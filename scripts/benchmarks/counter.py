@@ -45,7 +45,9 @@ def cli_reserve(lab: Lab) -> list[Figure]:
     ours = [sys.executable, "-P", "-m", "invctl", "--home", str(home / "store"), *words]
     reference = [sys.executable, "-P", str(Path(__file__).with_name("bare_command.py"))]
     reference += [*words[1:], "--home", str(bare)]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("INVCTL_")}
+    # Modules are compiled by the first call, as on anybody's machine, also where this one is told to keep nothing.
+    left_out = ("INVCTL_", "PYTHONDONTWRITEBYTECODE")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     environ["PYTHONPATH"] = str(ROOT)
 
     def timed(command: list[str]) -> Callable[[], float]:

@@ -38,6 +38,20 @@ class Figure:
     rounds: list[tuple[float, float]] = field(default_factory=list)
     """Ours and the reference's, round by round."""
 
+    @classmethod
+    def of_dict(cls, value: dict[str, Any]) -> Figure:
+        """Return what `as_dict` made a JSON value of."""
+        return cls(
+            name=value["name"],
+            ours=value["ours"],
+            reference=value["reference"],
+            unit=value["unit"],
+            better=value["better"],
+            goal=Goal(**value["goal"]),
+            beside=value["beside"],
+            rounds=[(ours, reference) for ours, reference in value["rounds"]],
+        )
+
     @property
     def ratio(self) -> float | None:
         """Ours to the reference; None where the reference is nothing at all."""

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invctl.errors import NotFoundError
+from scripts.benchmarks.figure import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from scripts.benchmarks.figure import Figure
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "performance.md"
@@ -45,7 +44,10 @@ _RESERVERS: tuple[tuple[str, float], ...] = (
 
 
 def write(figures: Sequence[Figure]) -> list[Path]:
-    """Renew the page's table, and the pictures. Returns what was written. Raises NotFoundError without matplotlib."""
+    """Renew the page's table, and the pictures; what was not measured now stays as an earlier run measured it.
+
+    Returns what was written. Raises NotFoundError without matplotlib.
+    """
     try:
         import matplotlib as mpl  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:
@@ -58,6 +60,7 @@ def write(figures: Sequence[Figure]) -> list[Path]:
         {"svg.hashsalt": "invctl", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     )
     PICTURES.mkdir(exist_ok=True)
+    figures = _with_earlier(figures)
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text(before + BEGIN + "\n" + table(figures) + "\n" + END + after, encoding="utf-8")
@@ -75,10 +78,18 @@ def write(figures: Sequence[Figure]) -> list[Path]:
     return written
 
 
+def _with_earlier(figures: Sequence[Figure]) -> list[Figure]:
+    """Return these figures among those that the page shows already, in its order."""
+    kept = PICTURES / "figures.json"
+    known = json.loads(kept.read_text(encoding="utf-8"))["results"] if kept.exists() else []
+    by_name = {each["name"]: Figure.of_dict(each) for each in known}
+    return list((by_name | {figure.name: figure for figure in figures}).values())
+
+
 def table(figures: Sequence[Figure]) -> str:
     """Return the figures as a table in Markdown, with what they were measured on."""
     lines = [
-        f"Measured on {date.today():%Y-%m-%d}, on {machine()}.",  # noqa: DTZ011 - the day here
+        f"Measured, or measured in part anew, on {date.today():%Y-%m-%d}, on {machine()}.",  # noqa: DTZ011 - the day here
         "",
         "| name | ours | reference | unit | ratio | to reach | reached | beside it |",
         "| --- | ---: | ---: | --- | ---: | --- | --- | --- |",

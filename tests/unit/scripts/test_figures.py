@@ -96,6 +96,11 @@ def test_the_page_is_renewed_between_its_marks_and_nowhere_else(
     before = {path: path.read_bytes() for path in written}
     report.write(figures)
     assert {path: path.read_bytes() for path in written} == before
+    # What is measured anew takes its own place, and leaves the others theirs.
+    report.write([figure_of("reserve", [(3.5, 4.0)], unit="x/s", better="higher", goal=Goal(0.6))])
+    rows = [line.split("|")[1:4] for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    assert [name.strip() for name, *_ in rows] == ["`drain`", "`reserve`", "`latency_p50`", "`latency_p99`"]
+    assert [ours.strip() for _, ours, _ in rows] == ["20", "3.5", "2", "4"]
 
 
 def test_the_page_has_its_marks_and_its_pictures() -> None:
